@@ -1,0 +1,51 @@
+# Two commands on a fresh machine: `make train` and `make test`. Both make .venv, install, and look for Java first.
+
+# The first interpreter of 3.11 to 3.13; override with `make install PYTHON=/path/to/python`.
+PYTHON ?= $(shell sh scripts/python.sh)
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+PYTEST := $(BIN)/python -m pytest
+
+.PHONY: install java train test test-unit check bench notebooks clean
+.DELETE_ON_ERROR:
+
+install: $(INSTALLED)
+
+# The stamp comes last, so that an install that was broken off is made again.
+$(INSTALLED): requirements.txt setup.cfg pyproject.toml
+	@test -n "$(PYTHON)" || { echo "error: expected Python 3.11 to 3.13, found none" >&2; \
+		echo "  to do: install one, or: make install PYTHON=/path/to/python3.12" >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet -r requirements.txt
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation -e .
+	touch $@
+
+java:
+	@bash scripts/java.sh
+
+train: install java
+	$(BIN)/tfspark-cnn train conf/digits.toml
+
+test: install java
+	$(PYTEST) --durations=15
+
+test-unit: install
+	$(PYTEST) tests/unit
+
+check: install
+	$(BIN)/ruff check .
+	$(BIN)/mypy --strict -p tfspark_cnn
+	$(BIN)/lint-imports
+	$(BIN)/codespell tfspark_cnn tests conf docs bench scripts README.md CHANGELOG.md CONTRIBUTING.md Makefile
+
+bench: install java
+	$(BIN)/python -m bench
+
+notebooks: install java
+	$(PYTEST) tests/notebooks
+
+clean:
+	rm -rf $(VENV) build dist runs spark-warehouse *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis \
+		.import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,106 @@
+"""What integration tests share: a Spark application with real executors, and a guard that finds what is left behind."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+HERE = Path(__file__).parent
+NODE_MARKS = ("tfspark_cnn.cluster.node_process", "read -r _; kill -9 0", "tensorboard.main")
+OURS = ("tfspark",)
+SESSION = "TFSPARK_TEST_SESSION"
+SETTLE_S = 10.0
+
+
+def spark_environment() -> dict[str, str]:
+    """Variables under which Spark's Python workers find this interpreter and the functions of these tests."""
+    return {
+        "PYSPARK_PYTHON": sys.executable,
+        "PYSPARK_DRIVER_PYTHON": sys.executable,
+        "SPARK_LOCAL_IP": "127.0.0.1",
+        "PYTHONPATH": str(HERE),
+        SESSION: str(os.getpid()),  # inherited by every process that a test starts, however deep
+    }
+
+
+@pytest.fixture(scope="session")
+def spark(tmp_path_factory: pytest.TempPathFactory):
+    """A Spark application with two executors of three slots each: JVMs of their own, as on a cluster."""
+    from pyspark.sql import SparkSession
+
+    before = dict(os.environ)
+    os.environ.update(spark_environment())
+    work = tmp_path_factory.mktemp("spark")
+    session = (
+        SparkSession.builder.master("local-cluster[2,3,1024]")
+        .appName("tfspark_cnn tests")
+        .config("spark.driver.host", "127.0.0.1")
+        .config("spark.driver.memory", "1g")
+        .config("spark.ui.enabled", "false")
+        .config("spark.ui.showConsoleProgress", "false")
+        .config("spark.sql.shuffle.partitions", "4")
+        .config("spark.sql.warehouse.dir", str(work / "warehouse"))
+        .config("spark.task.maxFailures", "4")
+        .getOrCreate()
+    )
+    session.sparkContext.setLogLevel("OFF")
+    yield session
+    session.stop()
+    os.environ.clear()
+    os.environ.update(before)
+
+
+def node_processes() -> list[psutil.Process]:
+    """All processes of nodes that these tests started, also those whose parents are gone."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            line = " ".join(process.cmdline())
+            if process.status() == psutil.STATUS_ZOMBIE:
+                continue
+            ours = any(mark in line for mark in NODE_MARKS) and process.environ().get(SESSION) == str(os.getpid())
+        except psutil.Error:
+            continue
+        if ours:
+            found.append(process)
+    return found
+
+
+def listening() -> set[int]:
+    """Ports that this process listens on."""
+    connections = psutil.Process().net_connections(kind="tcp")
+    return {c.laddr.port for c in connections if c.status == psutil.CONN_LISTEN}
+
+
+def temporary_files() -> set[str]:
+    """Our files in the temporary directory; Spark's own are its business."""
+    return {name for name in os.listdir(tempfile.gettempdir()) if "tfspark" in name}
+
+
+def our_threads() -> set[threading.Thread]:
+    return {thread for thread in threading.enumerate() if thread.name.startswith(OURS)}
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind() -> Iterator[None]:
+    """Fails a test that leaves a process, thread, port, temporary file or environment variable behind."""
+    ports, files, variables, threads = listening(), temporary_files(), dict(os.environ), our_threads()
+    yield
+    _, alive = psutil.wait_procs(node_processes(), timeout=SETTLE_S)
+    left = {f"process {process.pid}" for process in alive}
+    for thread in our_threads() - threads:
+        thread.join(SETTLE_S)
+    left |= {f"thread {thread.name}" for thread in our_threads() - threads}
+    left |= {f"port {port}" for port in listening() - ports}
+    left |= {f"file {name}" for name in temporary_files() - files}
+    spark_variables = {*spark_environment(), "SPARK_AUTH_SOCKET_TIMEOUT", "SPARK_BUFFER_SIZE"}
+    changed = {n for n in {*variables, *os.environ} if variables.get(n) != os.environ.get(n)}
+    left |= {f"variable {name}" for name in changed - spark_variables if not name.startswith(("PYTEST_", "PYSPARK_"))}
+    assert not left, f"left behind: {', '.join(sorted(left))}"

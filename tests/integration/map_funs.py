@@ -1,0 +1,213 @@
+"""Functions that tests run on nodes. Executors import this module by PYTHONPATH."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+from tfspark_cnn import Column
+from tfspark_cnn.feed.reader import ReaderOptions
+
+
+def describe(args, ctx):
+    """What a node knows of itself."""
+    return {
+        "args": args,
+        "job_name": ctx.job_name,
+        "task_index": ctx.task_index,
+        "executor_id": ctx.executor_id,
+        "worker_num": ctx.worker_num,
+        "num_workers": ctx.num_workers,
+        "cluster_spec": ctx.cluster_spec,
+        "is_chief": ctx.is_chief,
+        "attempt": ctx.attempt,
+        "gpus": ctx.gpus,
+        "tf_config": os.environ["TF_CONFIG"],
+        "cuda": os.environ["CUDA_VISIBLE_DEVICES"],
+        "reuse_port": os.environ["TF_GRPC_REUSE_PORT"],
+        "extra": os.environ.get("TFSPARK_TEST"),
+        "pid": os.getpid(),
+        "tensorflow": "tensorflow" in sys.modules,
+        "paths": [ctx.absolute_path(p) for p in ("hdfs://x/y", "/a", "b")],
+    }
+
+
+def read_epochs(args, ctx):
+    """Reads the feed without TensorFlow: per epoch the `id` of each row of each batch, and what was there at start."""
+    columns = (Column("x"), Column("id"))
+    options = ReaderOptions(columns, args.get("batch", 32), shuffle=args.get("shuffle", True), seed=ctx.seed)
+    reader = ctx._feeds.reader("train", options)
+    return [[batch[1].tolist() for batch in reader.epoch()] for _ in range(ctx.num_epochs or args["epochs"])]
+
+
+def raise_on(args, ctx):
+    """Raises on the node that args names; the others wait."""
+    if (ctx.job_name, ctx.task_index) == tuple(args["node"]):
+        print("about to fail", file=sys.stderr)
+        raise ZeroDivisionError("the lens is dirty")
+    time.sleep(600)
+
+
+def end_on(args, ctx):
+    """Ends the process of the node that args names in the way it says; the others wait."""
+    if (ctx.job_name, ctx.task_index) == tuple(args["node"]):
+        print("last words", file=sys.stderr)
+        how = args["how"]
+        if isinstance(how, int):
+            os._exit(how)
+        if how == "exit":
+            sys.exit(3)
+        if how == "thread-exit":
+            threading.Thread(target=os._exit, args=(0,)).start()
+        else:
+            os.kill(os.getpid(), getattr(signal, how))
+    time.sleep(600)
+
+
+def leave_children(args, ctx):
+    """Starts a process that would outlive the node, if it could."""
+    child = subprocess.Popen(["sleep", "600"])
+    return child.pid
+
+
+def wait_long(args, ctx):
+    """Waits until it is ended."""
+    ctx.report(pid=os.getpid())
+    time.sleep(600)
+
+
+def report_and_wait(args, ctx):
+    """Reports a figure, meets the others, and returns how often it did."""
+    for step in range(3):
+        ctx.report(step=step, loss=1.0 / (step + 1))
+        ctx.barrier()
+    return 3
+
+
+def return_unpicklable(args, ctx):
+    return threading.Lock()
+
+
+def return_large(args, ctx):
+    return bytes(40 << 20)
+
+
+def strategy_with_too_few(args, ctx):
+    """Makes the strategy in an environment that names this node alone."""
+    import json
+
+    alone = {"cluster": {"worker": ["127.0.0.1:0"]}, "task": {"type": "worker", "index": 0}}
+    os.environ["TF_CONFIG"] = json.dumps(alone)
+    ctx.strategy()
+
+
+def dataset_only(args, ctx):
+    """Asks for columns, and takes one epoch."""
+    dataset = ctx.dataset(*args["columns"], batch_size=8)
+    return sum(1 for _ in dataset)
+
+
+def count_servers(args, ctx):
+    """On a chief: waits until the parameter server answers, and computes on it."""
+    import tensorflow as tf
+
+    resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
+    tf.config.experimental_connect_to_cluster(resolver.cluster_spec(), job_name="chief", task_index=0)
+    with tf.device("/job:ps/replica:0/task:0"):
+        variable = tf.Variable(20.0)
+        variable.assign_add(22.0)
+    return float(variable), variable.device
+
+
+class SlowOnSecond:
+    """A map_fun whose unpickling blocks on worker 1."""
+
+    def __reduce__(self):
+        return _block_on_second, ()
+
+    def __call__(self, args, ctx):
+        return None
+
+
+def _block_on_second():
+    if '"index": 1' in os.environ.get("TF_CONFIG", ""):
+        time.sleep(600)
+    return SlowOnSecond()
+
+
+def pause(args, ctx):
+    """Reads nothing, so that the feed has nobody to feed."""
+    time.sleep(600)
+
+
+def fit_regression(args, ctx):
+    """Fits a small network from the feed; gives history and weights."""
+    import keras
+    import numpy as np
+
+    with ctx.strategy().scope():
+        keras.utils.set_random_seed(7)
+        model = keras.Sequential(
+            [
+                keras.layers.Input((4, 4, 1)),
+                keras.layers.Conv2D(4, 3, activation="relu"),
+                keras.layers.Flatten(),
+                keras.layers.Dense(3, activation="softmax"),
+            ]
+        )
+        model.compile(keras.optimizers.SGD(0.1, momentum=0.9), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    rows = []
+    dataset = ctx.dataset(Column("x", shape=(4, 4, 1)), "y", batch_size=args["batch"], shuffle=args["shuffle"])
+    if args.get("record"):
+        dataset = dataset.map(lambda x, y: (x, y))
+    history = model.fit(dataset, epochs=ctx.num_epochs, verbose=0, callbacks=ctx.callbacks())
+    return {
+        "history": history.history,
+        "weights": [np.asarray(w) for w in model.get_weights()],
+        "rows": rows,
+        "steps": int(model.optimizer.iterations.numpy()),
+    }
+
+
+def fit_epochs(args, ctx):
+    """Fits `args["epochs"]` epochs, more or fewer than fed."""
+    import keras
+
+    with ctx.strategy().scope():
+        model = keras.Sequential([keras.layers.Input((2,)), keras.layers.Dense(1)])
+        model.compile("sgd", "mse")
+    history = model.fit(ctx.dataset("x", "id", batch_size=16), epochs=args["epochs"], verbose=0)
+    return len(history.history["loss"])
+
+
+def gpus_of(args, ctx):
+    return ctx.job_name, list(ctx.gpus), os.environ["CUDA_VISIBLE_DEVICES"]
+
+
+# --- functions of Spark's own tasks ---
+
+
+def slowly(row):
+    time.sleep(0.002)
+    return row
+
+
+def divide(row):
+    """Fails at row 500."""
+    return row.x, 1 // (row.id - 500)
+
+
+class Late:
+    """Lets the row with one id come 3 s late."""
+
+    def __init__(self, first):
+        self.first = first
+
+    def __call__(self, row):
+        if row.id == self.first:
+            time.sleep(3)
+        return row

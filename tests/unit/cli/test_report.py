@@ -1,0 +1,85 @@
+"""What is told at the end of a run."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from tfspark_cnn.cli.report import RunReport, summarize
+from tfspark_cnn.errors import ClusterError
+
+TIMINGS = {"stop": 0.5, "start": 12.0, "feed": 3.0}
+
+
+def results() -> list[Any]:
+    chief = {
+        "node": "chief:0",
+        "history": {"loss": [1.5, 0.25]},
+        "fit_s": 4.0,
+        "images": 100,
+        "model": "/runs/model.keras",
+        "test_accuracy": 0.9875,
+        "test_rows": 360,
+    }
+    return [None, chief, {"node": "worker:0", "history": {"loss": [1.5, 0.25]}, "fit_s": 5.0, "images": 101}]
+
+
+def shown(report: RunReport) -> str:
+    console = Console(width=100, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    with console.file:
+        console.print(report.as_table())
+    return re.sub(r"\s*│\s*", "", console.export_text())  # long paths go on in the next line
+
+
+def test_rows_per_second_are_of_all_nodes_by_the_slowest_fit() -> None:
+    report = summarize(results(), timings=TIMINGS)
+    assert (report.images, report.rows_per_s) == (201, 201 / 5.0)
+
+
+def test_phases_come_in_their_order() -> None:
+    assert list(summarize(results(), timings=TIMINGS).seconds) == ["start", "feed", "fit", "stop"]
+
+
+def test_reported_images_stand_in_where_nodes_returned_none() -> None:
+    without = [{**one, "images": 0} if one else one for one in results()]
+    assert summarize(without, timings={}, images=50).images == 50
+
+
+def test_the_table_has_accuracy_losses_speed_phases_and_paths(tmp_path: Path) -> None:
+    (tmp_path / "chief-0" / "train").mkdir(parents=True)
+    (tmp_path / "chief-0" / "train" / "events.out.tfevents.1.host").touch()
+    text = shown(summarize(results(), timings=TIMINGS, log_dir=tmp_path))
+    for part in (
+        "0.9875 on 360",
+        "1.5000 0.2500",
+        "40 (201 rows)",
+        "12.0",
+        "3.0",
+        "5.0",
+        "0.5",
+        "model.keras",
+        "events.out",
+    ):
+        assert part in text
+
+
+def test_the_report_becomes_json() -> None:
+    told = json.loads(json.dumps(summarize(results(), timings=TIMINGS).as_dict()))
+    assert (told["accuracy"], told["loss"], told["seconds"]["fit"]) == (0.9875, [1.5, 0.25], 5.0)
+
+
+def test_paths_below_the_working_folder_are_shown_from_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = results()
+    given[1]["model"] = str(tmp_path / "runs" / "model.keras")
+    assert summarize(given, timings={}).model == "runs/model.keras"
+
+
+def test_a_run_without_an_accuracy_is_an_error() -> None:
+    with pytest.raises(ClusterError, match=r"(?s)expected the chief to return a test accuracy.*spark\.log"):
+        summarize([None, {"node": "worker:0"}], timings={})

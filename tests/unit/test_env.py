@@ -1,0 +1,65 @@
+"""The environment, read in one place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tfspark_cnn import env
+
+
+def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JAVA_HOME", "")
+    assert env.java_home() is None
+    assert env.get("JAVA_HOME", "default") == "default"
+
+
+def test_java_home_is_a_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JAVA_HOME", "/opt/java")
+    assert env.java_home() == Path("/opt/java")
+
+
+def test_spark_local_ip_is_given_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPARK_LOCAL_IP", "10.0.0.1")
+    assert env.spark_local_ip() == "10.0.0.1"
+
+
+def test_without_path_the_systems_default_is_searched(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PATH")
+    assert env.search_path()
+
+
+def test_a_double_underscore_is_the_dot_of_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TFSPARK_CNN_TRAIN__EPOCHS", "3")
+    monkeypatch.setenv("TFSPARK_CNN_MODEL__PARAMETERS__FILTERS", "8")
+    assert env.overrides() == {"model.parameters.filters": "8", "train.epochs": "3"}
+
+
+def test_names_without_a_table_are_no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TFSPARK_CNN_SECRET", "x")
+    assert env.overrides() == {}
+
+
+def test_another_prefix_reads_other_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTHER_A__B", "1")
+    assert env.overrides("OTHER_") == {"a.b": "1"}
+
+
+def test_the_variable_of_a_setting_is_read_back_as_that_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(env.variable_of("train.batch_size"), "8")
+    assert env.overrides() == {"train.batch_size": "8"}
+
+
+def test_a_child_gets_updates_and_loses_what_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GOES", "1")
+    monkeypatch.setenv("STAYS", "1")
+    child = env.child_environment({"GOES": None, "COMES": "2", "NEVER_WAS": None})
+    assert (child.get("GOES"), child["STAYS"], child["COMES"]) == (None, "1", "2")
+    assert "NEVER_WAS" not in child
+
+
+def test_this_process_keeps_its_own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GOES", "1")
+    env.child_environment({"GOES": None})
+    assert env.get("GOES") == "1"

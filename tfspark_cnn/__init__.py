@@ -1,0 +1,13 @@
+"""Trains Keras convolutional networks with TensorFlow on the executors of a Spark cluster, fed from DataFrames.
+
+Example:
+    >>> from tfspark_cnn import Column, InputMode, TFCluster
+"""
+
+from tfspark_cnn.cluster.tf_cluster import InputMode, TFCluster
+from tfspark_cnn.errors import TFSparkError
+from tfspark_cnn.feed.schema import Column
+
+__version__ = "0.1.0"
+
+__all__ = ["Column", "InputMode", "TFCluster", "TFSparkError", "__version__"]

@@ -1,0 +1,1 @@
+"""The command line: `tfspark-cnn`, one module per verb."""

@@ -1,0 +1,114 @@
+"""What is told at the end of a run: as a table for people, as JSON for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tfspark_cnn.errors import ClusterError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+EVENT_FILES = "events.out.tfevents.*"
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """One finished run.
+
+    Attributes:
+        accuracy: of the saved network on the held-out rows, 0 to 1.
+        test_rows: how many rows were held out.
+        loss: by epoch, over all nodes.
+        images: rows trained, over all nodes and epochs.
+        rows_per_s: `images` by the seconds of `fit`.
+        seconds: of `start`, `feed`, `fit` and `stop`.
+        model: path of the saved network.
+        event_files: paths of what TensorBoard reads.
+    """
+
+    accuracy: float
+    test_rows: int
+    loss: tuple[float, ...]
+    images: int
+    rows_per_s: float
+    seconds: Mapping[str, float]
+    model: str
+    event_files: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Gives the report as plain values, for JSON."""
+        return asdict(self)
+
+    def as_table(self) -> Table:
+        """Gives the report as a table to print."""
+        from rich.table import Table
+
+        table = Table(show_header=False, title="tfspark-cnn train", title_justify="left")
+        table.add_column(no_wrap=True)
+        table.add_column(overflow="fold")  # a path that is cut off cannot be opened
+        for name, value in self._rows():
+            table.add_row(name, value)
+        return table
+
+    def _rows(self) -> list[tuple[str, str]]:
+        return [
+            ("test accuracy", f"{self.accuracy:.4f} on {self.test_rows} held-out rows"),
+            ("loss per epoch", " ".join(f"{value:.4f}" for value in self.loss)),
+            ("rows per second", f"{self.rows_per_s:,.0f} ({self.images:,} rows)"),
+            *((f"{phase} seconds", f"{seconds:.1f}") for phase, seconds in self.seconds.items()),
+            ("model", self.model),
+            *(("event file", file) for file in self.event_files),
+        ]
+
+
+def summarize(
+    results: Sequence[Any], *, timings: Mapping[str, float], images: int = 0, log_dir: Path | None = None
+) -> RunReport:
+    """Gives the report from what the nodes returned.
+
+    Args:
+        results: of `training.job.run`, by node number; nodes without a map_fun, as ps, give None.
+        timings: seconds of `start`, `feed` and `stop`.
+        images: rows trained as reported while it ran; stands in where no node returned its own.
+        log_dir: folder searched for event files.
+
+    Raises:
+        ClusterError: No node returned an accuracy.
+    """
+    nodes = [one for one in results if isinstance(one, Mapping)]
+    judged = next((one for one in nodes if "test_accuracy" in one), None)
+    if judged is None:
+        raise ClusterError(
+            f"expected the chief to return a test accuracy, received {len(nodes)} results without one",
+            hint="look for the chief's last lines in spark.log in the folder of the run",
+        )
+    fit_s = max(float(one["fit_s"]) for one in nodes)
+    trained = sum(int(one.get("images", 0)) for one in nodes) or images
+    return RunReport(
+        accuracy=float(judged["test_accuracy"]),
+        test_rows=int(judged["test_rows"]),
+        loss=tuple(judged["history"].get("loss", ())),
+        images=trained,
+        rows_per_s=trained / fit_s if fit_s else 0.0,
+        seconds=_phases(timings, fit_s),
+        model=_short(Path(judged["model"])),
+        event_files=_event_files(log_dir),
+    )
+
+
+def _phases(timings: Mapping[str, float], fit_s: float) -> dict[str, float]:
+    seconds = {**timings, "fit": fit_s}
+    return {phase: float(seconds[phase]) for phase in ("start", "feed", "fit", "stop") if phase in seconds}
+
+
+def _event_files(log_dir: Path | None) -> tuple[str, ...]:
+    return tuple(_short(file) for file in sorted(log_dir.rglob(EVENT_FILES))) if log_dir else ()
+
+
+def _short(path: Path) -> str:
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)

@@ -1,0 +1,106 @@
+"""The Spark of the command line: embedded in this process unless the configuration names a master."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tfspark_cnn import env
+from tfspark_cnn.config import ClusterConfig
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+FEEDERS = 2  # one feeder keeps the nodes busy, the second starts while the first is ending
+LOOPBACK = "127.0.0.1"
+EMBEDDED = "local"
+
+
+def slots(cluster: ClusterConfig) -> int:
+    """Gives how many slots an embedded Spark needs: one for each node, and the feeders'."""
+    return cluster.num_workers + cluster.num_ps + FEEDERS
+
+
+def master(cluster: ClusterConfig) -> str:
+    """Gives Spark's master: `local[4]` for an embedded Spark with a chief and a worker."""
+    return f"local[{slots(cluster)}]" if cluster.master == EMBEDDED else cluster.master
+
+
+def settings(cluster: ClusterConfig) -> dict[str, str]:
+    """Gives the settings of the session."""
+    quiet = {"spark.ui.showConsoleProgress": "false", "spark.ui.enabled": "false"}
+    if not master(cluster).startswith("local"):
+        return quiet
+    # Everything is on this machine, so nothing has to be reachable from another.
+    address = env.spark_local_ip() or LOOPBACK
+    return quiet | {"spark.driver.bindAddress": address, "spark.driver.host": address}
+
+
+@contextmanager
+def session(cluster: ClusterConfig, *, log_file: Path | None) -> Iterator[SparkSession]:
+    """Gives a session, and stops it at the end.
+
+    Args:
+        cluster: how many slots, and whose master.
+        log_file: takes what Spark and the nodes of an embedded Spark write; None leaves it on the terminal.
+    """
+    from pyspark.sql import SparkSession
+
+    builder = SparkSession.builder.appName("tfspark-cnn").master(master(cluster))
+    for name, value in settings(cluster).items():
+        builder = builder.config(name, value)
+    with ExitStack() as stack:
+        with _output_to(log_file):
+            spark = builder.getOrCreate()
+        stack.callback(_stop, spark)
+        spark.sparkContext.setLogLevel("WARN")
+        _share_this_python(spark, cluster)
+        yield spark
+
+
+def _share_this_python(spark: SparkSession, cluster: ClusterConfig) -> None:
+    """Lets Python tasks on this machine run on the interpreter, and so on the packages, that this process has.
+
+    Spark takes PYSPARK_PYTHON or else any `python3` on PATH, which in a virtual environment that is not activated is
+    another one. The attribute is what PySpark reads for each task; to set the variable would change the environment.
+    """
+    if master(cluster).startswith("local") and env.pyspark_python() is None:
+        spark.sparkContext.pythonExec = sys.executable
+
+
+def _stop(spark: SparkSession) -> None:
+    # After Ctrl-C the JVM may be gone before us; the first error must not be replaced by that.
+    with suppress(Exception):
+        spark.stop()
+
+
+@contextmanager
+def _output_to(file: Path | None) -> Iterator[None]:
+    """Lets processes that are started meanwhile write to a file.
+
+    The JVM, and the nodes below it, inherit the descriptors they are started with; this process gets its own back.
+    """
+    if file is None:
+        yield
+        return
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        target = stack.enter_context(file.open("ab"))
+        for descriptor in (1, 2):
+            stack.callback(_restore, os.dup(descriptor), descriptor)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        for descriptor in (1, 2):
+            os.dup2(target.fileno(), descriptor)
+        yield
+
+
+def _restore(saved: int, descriptor: int) -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.dup2(saved, descriptor)
+    os.close(saved)

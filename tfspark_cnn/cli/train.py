@@ -1,0 +1,154 @@
+"""Verb `train`: a network trained as a TOML file says, on an embedded Spark or on the master it names."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tfspark_cnn import config as configuration
+from tfspark_cnn import log
+from tfspark_cnn.cli import java
+from tfspark_cnn.cli import spark as embedded
+from tfspark_cnn.cli.progress import ProgressLine, TrainingProgress, progress_line
+from tfspark_cnn.cli.report import RunReport, summarize
+from tfspark_cnn.config import Config
+from tfspark_cnn.data import Source, source
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+    from tfspark_cnn.data.task import ClassificationTask
+
+# By name, since importing it would import TensorFlow.
+MAP_FUN = "tfspark_cnn.training.job:run"
+
+ConfArgument = Annotated[str, typer.Argument(metavar="CONF", help="A TOML file, as conf/digits.toml.")]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key: --set train.epochs=3.")
+]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Check and show the configuration; start nothing.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+DebugOption = Annotated[bool, typer.Option("--debug", help="Show tracebacks and what Spark and the nodes write.")]
+
+
+@dataclass(frozen=True)
+class _RunFolders:
+    """Where one run writes.
+
+    Attributes:
+        root: the folder of the configuration.
+        model: for the saved network; the next run replaces it.
+        logs: for event files; each run has its own, so that TensorBoard shows them side by side.
+        spark_log: what Spark and the nodes of an embedded Spark write.
+    """
+
+    root: Path
+    model: Path
+    logs: Path
+    spark_log: Path
+
+
+def train(
+    conf: ConfArgument,
+    overrides: SetOption = None,
+    dry_run: DryRunOption = False,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Train a network as CONF says, and print its accuracy, speed and files."""
+    config = configuration.load(conf, flags=overrides or ())
+    rows = source(config.data.source)
+    if dry_run:
+        _show_plan(config)
+        return
+    java.find()
+    log.to_console(sys.stderr, level=logging.DEBUG if debug else logging.WARNING)
+    _show(_run(config, rows, debug=debug), as_json=as_json)
+
+
+def _show_plan(config: Config) -> None:
+    plan = config.as_dict() | {"spark": {"master": embedded.master(config.cluster)}}
+    print(json.dumps(plan, indent=2))
+
+
+def _show(report: RunReport, *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(report.as_dict()))
+        return
+    from rich.console import Console
+
+    Console(highlight=False, soft_wrap=not sys.stdout.isatty()).print(report.as_table())
+
+
+def _run(config: Config, rows: Source, *, debug: bool) -> RunReport:
+    from rich.console import Console
+
+    folders = _folders(config)
+    progress = TrainingProgress()
+    with progress_line(Console(stderr=True), progress) as line:
+        line.phase("starting Spark")
+        with embedded.session(config.cluster, log_file=None if debug else folders.spark_log) as spark:
+            training_rows, task = _loaded(spark, config, rows)
+            results, timings = _trained(spark, training_rows, task, folders=folders, line=line)
+    return summarize(results, timings=timings, images=progress.images, log_dir=folders.logs)
+
+
+def _folders(config: Config) -> _RunFolders:
+    root = Path(config.output.dir).absolute()
+    logs = root / "logs" / time.strftime("%Y%m%d-%H%M%S")
+    return _RunFolders(root=root, model=root / "model", logs=logs, spark_log=root / "spark.log")
+
+
+def _loaded(spark: SparkSession, config: Config, rows: Source) -> tuple[DataFrame, ClassificationTask]:
+    import numpy as np
+
+    from tfspark_cnn.data.task import ClassificationTask
+
+    training, held_out = rows.load()(
+        spark,
+        test_fraction=config.data.test_fraction,
+        seed=config.train.seed,
+        partitions=config.data.partitions,
+    )
+    table = held_out.toArrow()
+    images = np.asarray(table["image"].combine_chunks().values, dtype=np.float32).reshape(-1, *rows.image_shape)
+    labels = np.asarray(table["label"], dtype=np.int64)
+    return training, ClassificationTask(config, rows.image_shape, rows.classes, images, labels)
+
+
+def _trained(
+    spark: SparkSession, training_rows: DataFrame, task: ClassificationTask, *, folders: _RunFolders, line: ProgressLine
+) -> tuple[list[Any], Mapping[str, float]]:
+    from tfspark_cnn import InputMode, TFCluster
+
+    config = task.config
+    nodes = config.cluster.num_workers + config.cluster.num_ps
+    line.phase(f"starting {nodes} nodes")
+    run: Callable[..., Any] = TFCluster.run
+    with run(
+        spark,
+        MAP_FUN,
+        task,
+        nodes,
+        num_ps=config.cluster.num_ps,
+        tensorboard=config.output.tensorboard,
+        input_mode=InputMode.SPARK,
+        log_dir=str(folders.logs),
+        master_node="chief",
+        reservation_timeout=config.cluster.reservation_timeout,
+        model_dir=str(folders.model),
+        seed=config.train.seed,
+    ) as cluster:
+        cluster.add_progress_listener(line.received)
+        line.phase("feeding")
+        cluster.train(training_rows, num_epochs=config.train.epochs)
+        results = cluster.shutdown()
+    return results, cluster.timings()

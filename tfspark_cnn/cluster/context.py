@@ -1,0 +1,235 @@
+"""`ctx`: what map_fun gets to know of the cluster, and what it can ask of it.
+
+The one place where the cluster's code calls training code: inside methods, on nodes, so that TensorFlow is imported
+when map_fun asks for it and never on the driver.
+"""
+
+from __future__ import annotations
+
+import getpass
+import itertools
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from tfspark_cnn.cluster.link import Link
+from tfspark_cnn.cluster.messages import Arrived, BarrierPassed, Report
+from tfspark_cnn.cluster.node_feeds import NodeFeeds
+from tfspark_cnn.cluster.node_plan import NodePlan
+from tfspark_cnn.cluster.ports import HeldPort
+from tfspark_cnn.errors import ConfigError
+from tfspark_cnn.feed.reader import ReaderOptions
+from tfspark_cnn.feed.schema import Column
+
+_FILE_SYSTEMS = frozenset(
+    ["hdfs", "viewfs", "file", "s3", "s3a", "s3n", "gs", "abfs", "abfss", "wasb", "wasbs", "adl", "oss", "dbfs", "cosn"]
+)
+"""Schemes of paths that are complete as they are."""
+
+
+class NodeContext:
+    """What map_fun is called with, as `map_fun(args, ctx)`.
+
+    Attributes:
+        executor_id: number of this node in the cluster (TensorFlowOnSpark's name; also `worker_num`).
+        job_name: its role: `chief`, `worker`, `ps` or `evaluator`.
+        task_index: its index among the nodes of that role.
+        cluster_spec: `{role: ["host:port", ...]}`.
+        num_workers: how many nodes train: chief and workers.
+        defaultFS: Hadoop's default file system, as `hdfs://namenode:8020`.
+        working_dir: of the Spark task.
+        is_chief: whether this node writes checkpoints and logs.
+        attempt: which life of the cluster this is, from 1.
+        gpus: addresses of the GPUs this node may use, as Spark assigned them.
+        log_dir: where event files go, or None.
+        model_dir: where models and checkpoints go, or None.
+        seed: of shuffling.
+    """
+
+    def __init__(self, plan: NodePlan, *, link: Link, feeds: NodeFeeds, held_port: HeldPort) -> None:
+        self.executor_id = self.worker_num = plan.node.number
+        self.job_name = plan.node.role.value
+        self.task_index = plan.node.index
+        self.cluster_spec = plan.spec
+        self.num_workers = len(plan.topology.data_nodes)
+        self.defaultFS = plan.options.default_fs
+        self.working_dir = plan.working_dir
+        self.is_chief = plan.node.number == plan.topology.chief.number
+        self.attempt = plan.options.attempt
+        self.gpus = plan.gpus
+        self.log_dir = plan.options.log_dir
+        self.model_dir = plan.options.model_dir
+        self.seed = plan.options.seed
+        self._release_port = plan.options.release_port
+        self._link, self._feeds, self._port = link, feeds, held_port
+        self._strategy: Any = None
+        self._barrier = _Barrier(link)
+
+    @property
+    def num_epochs(self) -> int:
+        """`num_epochs` of `cluster.train`; waits until it is called. 0: as many as this node asks for."""
+        return self._feeds.num_epochs()
+
+    def strategy(self) -> Any:
+        """Gives the `tf.distribute.MultiWorkerMirroredStrategy` of this cluster. Call it before other TensorFlow code.
+
+        Also makes Keras 3's `fit`, `evaluate` and `predict` work under it.
+
+        Raises:
+            ReplicaCountError: the strategy sees another number of replicas than the topology has.
+            ConfigError: this node does not train.
+
+        Example:
+            >>> with ctx.strategy().scope():                              # doctest: +SKIP
+            ...     model = keras.Sequential([...])
+        """
+        if self.job_name not in ("chief", "worker"):
+            raise ConfigError(
+                f"{self.job_name}:{self.task_index} asked for a training strategy, which chief and workers have",
+                hint="look at ctx.job_name first",
+            )
+        if self._strategy is None:
+            from tfspark_cnn.training.strategy import multi_worker_mirrored
+
+            self._strategy = multi_worker_mirrored(
+                num_workers=self.num_workers,
+                local_gpus=len(self.gpus),
+                node=f"{self.job_name}:{self.task_index}",
+            )
+            if self._release_port:
+                self.release_port()
+        return self._strategy
+
+    def dataset(
+        self,
+        features: str | Column | Sequence[str | Column],
+        label: str | Column | Sequence[str | Column] | None = None,
+        *,
+        batch_size: int,
+        name: str = "train",
+        shuffle: bool = True,
+    ) -> Any:
+        """Gives the rows that Spark feeds to this node as a `tf.data.Dataset` of batches.
+
+        Each pass over it is one epoch; all nodes take the same number of steps in it, and no row is left out, repeated,
+        or weighs more than another. Waits until `cluster.train` has begun.
+
+        Args:
+            features: a column, or several, which then come as a dict by name.
+            label: likewise; None: the dataset has no labels.
+            batch_size: rows per step of this node.
+            name: of the feed: `train`, or the `qname` that `cluster.train` was given.
+            shuffle: whether rows come in a seeded random order, another one in each epoch, or in Spark's order.
+
+        Returns:
+            A dataset of `(x, y)`, or of `x` without a label. A column of shape `[...]` comes as `[rows, ...]`.
+
+        Raises:
+            SchemaError: a column is missing or cannot become a tensor.
+            ConfigError: this node is not fed, or batch_size is not a positive number.
+
+        Example:
+            >>> train = ctx.dataset("image", "label", batch_size=64)      # doctest: +SKIP
+            >>> model.fit(train, epochs=ctx.num_epochs)                   # doctest: +SKIP
+        """
+        from tfspark_cnn.training.dataset import Layout, dataset
+
+        layout = Layout.of(features, label)
+        options = ReaderOptions(
+            columns=layout.columns,
+            batch_rows=_checked_batch_size(batch_size, len(self.gpus)),
+            replicas=max(1, len(self.gpus)),
+            shuffle=shuffle,
+            seed=self.seed,
+        )
+        return dataset(self._feeds.reader(name, options), layout, failed=self._feeds.guard)
+
+    def callbacks(self, *own: Any) -> list[Any]:
+        """Gives Keras callbacks for `fit`: progress for the driver, event files on the chief, and `own`.
+
+        Those of `own` that write files run on the chief only.
+
+        Example:
+            >>> model.fit(train, epochs=3, callbacks=ctx.callbacks())     # doctest: +SKIP
+        """
+        from tfspark_cnn.training.callbacks import callbacks
+
+        return callbacks(
+            self.report,
+            node=f"{self.job_name}-{self.task_index}",
+            is_chief=self.is_chief,
+            log_dir=self.log_dir,
+            own=own,
+            rows_trained=lambda: self._feeds.rows_taken,
+        )
+
+    def report(self, **metrics: Any) -> None:
+        """Tells the driver figures of the running map_fun. Never waits; a newer report replaces one not sent yet.
+
+        Args:
+            **metrics: numbers, strings, or lists and dicts of them.
+        """
+        self._link.send_latest("report", Report(self._link.node, metrics))
+
+    def barrier(self) -> None:
+        """Waits until chief and all workers are here. Each of them must call it equally often."""
+        self._barrier.wait()
+
+    def release_port(self) -> None:
+        """Gives up the port that is held for TensorFlow. Harmless if done before."""
+        self._port.release()
+
+    def absolute_path(self, path: str) -> str:
+        """Gives a path with its file system, as TensorFlowOnSpark does.
+
+        Example:
+            With `defaultFS` of `hdfs://nn`: `model` is `hdfs://nn/user/<user>/model`, `/model` is `hdfs://nn/model`.
+        """
+        scheme = path.partition(":")[0]
+        if scheme in _FILE_SYSTEMS and ":" in path:
+            return path
+        if path.startswith("/"):
+            return self.defaultFS + path
+        if self.defaultFS.startswith(("hdfs://", "viewfs://")):
+            return f"{self.defaultFS}/user/{getpass.getuser()}/{path}"
+        if self.defaultFS.startswith("file://"):
+            return f"{self.defaultFS.rstrip('/')}/{self.working_dir.lstrip('/')}/{path}"
+        return f"{self.defaultFS}/{path}"
+
+
+def serve_variables(held: HeldPort) -> None:
+    """Starts the server of a ps node. It serves until its process ends."""
+    from tfspark_cnn.training import parameter_server
+
+    parameter_server.serve()
+    held.release()
+
+
+def _checked_batch_size(batch_size: object, gpus: int) -> int:
+    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < max(1, gpus):
+        raise ConfigError(
+            f"batch_size is {batch_size!r}, expected a whole number of at least {max(1, gpus)}",
+            hint="batch_size counts the rows of one node per step; each of its GPUs needs one",
+        )
+    return batch_size
+
+
+class _Barrier:
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._numbers = itertools.count()
+        self._passed: dict[int, threading.Event] = {}
+        self._lock = threading.Lock()
+        link.on(BarrierPassed, lambda message: self._event(message.sequence).set())
+
+    def wait(self) -> None:
+        number = next(self._numbers)
+        self._link.send(Arrived(self._link.node, number))
+        self._event(number).wait()  # for the other nodes; this process ends if one of them does
+
+    def _event(self, number: int) -> threading.Event:
+        with self._lock:
+            return self._passed.setdefault(number, threading.Event())
+
+
+MapFun = Callable[[Any, NodeContext], Any]

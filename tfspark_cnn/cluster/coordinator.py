@@ -1,0 +1,226 @@
+"""The driver's service that knows all nodes and the state of the feed.
+
+A thin shell around `ClusterState`: Flight calls bring events in, one stream per node carries messages out, and the
+driver's threads wait for conditions on the state. Nothing here polls: every wait ends by an event or by its time limit.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import pyarrow as pa
+from pyarrow import flight
+
+from tfspark_cnn.cluster import messages, policy
+from tfspark_cnn.cluster.messages import Alive, Failed, Message, Report
+from tfspark_cnn.cluster.state import ClusterState, Phase
+from tfspark_cnn.cluster.topology import Topology
+from tfspark_cnn.errors import TFSparkError
+from tfspark_cnn.feed.transport import Service, endpoint
+
+log = logging.getLogger(__name__)
+
+ALIVE_S = 1.0
+"""How often a node hears something. A write is also how a stream notices that its node is gone."""
+
+OUTBOX_MESSAGES = 10_000
+"""A node that leaves so many messages unread is not reading any more."""
+
+COMMAND_SCHEMA = pa.schema([("message", pa.binary())])
+EVENT = "event"
+
+_END = None  # ends a node's stream
+
+
+class Coordinator:
+    """Serves the nodes of one cluster from the driver.
+
+    Args:
+        topology: the nodes.
+        secret: what every call must carry.
+        bind_host: the address to listen on.
+        public_host: the address by which executors reach the driver (`spark.driver.host`).
+    """
+
+    def __init__(self, topology: Topology, *, secret: str, bind_host: str, public_host: str) -> None:
+        self.state = ClusterState(topology)
+        self.job_ended = False
+        self.job_failure: str | None = None
+        self.last_event_s = time.monotonic()
+        self._changed = threading.Condition()
+        self._outboxes: dict[int, queue.Queue[Message | None]] = {
+            node.number: queue.Queue(OUTBOX_MESSAGES) for node in topology
+        }
+        self._listeners: list[Callable[[dict[str, Any]], None]] = []
+        self._service = _Service(self, bind_host, secret)
+        self.location = endpoint(public_host, self._service.port)
+
+    # --- events in ---------------------------------------------------------------------------------------------------
+
+    def handle(self, event: Message) -> None:
+        """Applies a node's message."""
+        with self._changed:
+            self.last_event_s = time.monotonic()
+            try:
+                self._send(self.state.handle(event))
+            except TFSparkError as error:
+                self._send(self.state.handle(_as_failure(event.node, error)))
+            self._changed.notify_all()
+        if isinstance(event, Report):
+            self._tell_listeners(event)
+
+    def act(self, action: Callable[[ClusterState], Iterable[Message]]) -> None:
+        """Applies what the driver does to the state, and sends what follows."""
+        with self._changed:
+            self._send(action(self.state))
+            self._changed.notify_all()
+
+    def abort(self, reason: str) -> None:
+        """Tells all nodes to end at once."""
+        self.act(lambda state: state.abort(reason))
+
+    def end_job(self, failure: str | None) -> None:
+        """Takes note that Spark's job that holds the nodes has ended."""
+        with self._changed:
+            self.job_ended, self.job_failure = True, failure
+            self._send(self.state.abort(f"Spark ended the job of the nodes: {failure}") if failure else [])
+            self._changed.notify_all()
+
+    # --- the driver waits --------------------------------------------------------------------------------------------
+
+    def wait(self, condition: Callable[[ClusterState], bool], *, timeout_s: float | None) -> bool:
+        """Waits until the condition holds, and gives whether it did. Raises nothing by itself.
+
+        It also ends when the cluster is being aborted or the job has ended: look at `error()` afterwards.
+        """
+        with self._changed:
+            return self._changed.wait_for(
+                lambda: condition(self.state) or self.state.phase is Phase.ABORTING or self.job_ended, timeout_s
+            )
+
+    def wait_job(self, *, timeout_s: float | None) -> bool:
+        """Waits until Spark's job of the nodes has ended."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self.job_ended, timeout_s)
+
+    def wake(self) -> None:
+        """Lets waiting threads look at their conditions again."""
+        with self._changed:
+            self._changed.notify_all()
+
+    def error(self) -> TFSparkError | None:
+        """Gives what went wrong, or None. Where only consequences are known, waits a moment for the cause."""
+        with self._changed:
+            if not self._troubled():
+                return None
+            self._changed.wait_for(lambda: policy.is_settled(self.state.failures), policy.SETTLE_S)
+            return self._error()
+
+    def _troubled(self) -> bool:
+        return bool(self.state.failures or self.state.vanished or self.job_failure)
+
+    def _error(self) -> TFSparkError:
+        state = self.state
+        if state.failures and (policy.is_settled(state.failures) or not state.vanished):
+            return policy.to_error(policy.root_cause(state.failures), state.topology)
+        if state.vanished:
+            reserved = state.nodes[state.vanished[0]].reserved
+            lost = policy.Vanished(state.vanished[0])
+            return policy.lost_error(lost, state.topology, reserved.host if reserved else "unknown")
+        return policy.job_error(self.job_failure or "")
+
+    # --- messages out ------------------------------------------------------------------------------------------------
+
+    def commands(self, number: int) -> Iterator[Message]:
+        """Gives the messages for a node as they come, `Alive` when there are none, until it is let go."""
+        outbox = self._outboxes[number]
+        try:
+            while True:
+                try:
+                    message = outbox.get(timeout=ALIVE_S)
+                except queue.Empty:
+                    message = Alive(number)
+                if message is _END:
+                    return
+                yield message
+        finally:
+            self.act(lambda state: state.lose(number))
+
+    def close(self) -> None:
+        """Ends all streams and stops serving."""
+        for outbox in self._outboxes.values():
+            _put(outbox, _END)
+        self._service.close()
+
+    @property
+    def refused(self) -> int:
+        """How many calls came without the secret."""
+        return self._service.refused
+
+    def add_listener(self, listener: Callable[[dict[str, Any]], None]) -> None:
+        """Calls `listener` with what nodes report, from a thread of the service."""
+        self._listeners.append(listener)
+
+    def _send(self, outgoing: Iterable[Message]) -> None:
+        for message in outgoing:
+            _put(self._outboxes[message.node], message)
+
+    def _tell_listeners(self, event: Report) -> None:
+        name = self.state.topology.nodes[event.node].name
+        for listener in self._listeners:
+            try:
+                listener({"node": name, **event.metrics})
+            except Exception:  # a listener of the user must not take the cluster down
+                log.warning("a progress listener failed", exc_info=True)
+
+
+def _put(outbox: queue.Queue[Message | None], message: Message | None) -> None:
+    try:
+        outbox.put_nowait(message)
+    except queue.Full:  # the node has stopped reading; its stream notices and reports it lost
+        log.warning("a node has left %d messages unread", outbox.qsize())
+
+
+def _as_failure(number: int, error: TFSparkError) -> Failed:
+    return Failed(number, host="driver", message=error.message, error=type(error).__name__, hint=error.hint)
+
+
+class _Service(Service):
+    """The Flight side of the coordinator."""
+
+    def __init__(self, coordinator: Coordinator, host: str, secret: str) -> None:
+        self._coordinator = coordinator
+        super().__init__(host, secret)
+
+    def do_action(self, context: Any, action: flight.Action) -> list[flight.Result]:
+        if action.type != EVENT:
+            raise flight.FlightServerError(f"unknown action {action.type!r}")
+        body = action.body
+        if body.size > messages.MAX_MESSAGE_BYTES:
+            raise flight.FlightServerError(f"a message of {body.size} bytes is over the limit")
+        try:
+            self._coordinator.handle(messages.decode(body.to_pybytes()))
+        except TFSparkError as error:
+            raise flight.FlightServerError(str(error)) from error
+        return []
+
+    def do_get(self, context: Any, ticket: flight.Ticket) -> flight.GeneratorStream:
+        number = int(ticket.ticket)
+        if number not in self._coordinator.state.nodes:
+            raise flight.FlightServerError(f"node {number} is not of this cluster")
+        return flight.GeneratorStream(COMMAND_SCHEMA, self._batches(number))
+
+    def _batches(self, number: int) -> Iterator[pa.RecordBatch]:
+        for message in self._coordinator.commands(number):
+            yield pa.record_batch([[messages.encode(message)]], schema=COMMAND_SCHEMA)
+
+
+def addresses(state: ClusterState) -> Sequence[str | None]:
+    """Gives where the inboxes of the data nodes are, in the order of their shares."""
+    entered = [state.nodes[node.number].entered for node in state.topology.data_nodes]
+    return [event.inbox if event else None for event in entered]

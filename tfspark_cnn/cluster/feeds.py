@@ -1,0 +1,132 @@
+"""What the coordinator knows of the feeds: who reads, how far all are, what may be taken. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from tfspark_cnn.cluster.messages import (
+    Attached,
+    Consumed,
+    FeedComplete,
+    FeedOpened,
+    Message,
+    QueueClosed,
+    ReaderAgreed,
+    Received,
+    StepsReady,
+)
+from tfspark_cnn.cluster.topology import Topology
+from tfspark_cnn.errors import SchemaError
+from tfspark_cnn.feed import epochs
+
+
+@dataclass
+class Reader:
+    """One `ctx.dataset(...)` as all data nodes see it: the n-th call on a node belongs to the n-th on the others."""
+
+    attached: dict[int, Attached] = field(default_factory=dict)
+    consumed: dict[int, Consumed] = field(default_factory=dict)
+    steps_ready: int = 0
+
+
+@dataclass
+class Feed:
+    """One `train` call: what each node has received of it and taken from it."""
+
+    opened: FeedOpened
+    shares: tuple[int, ...]  # node numbers, in the order of their shares
+    received: dict[int, Received] = field(default_factory=dict)
+    readers: dict[int, Reader] = field(default_factory=dict)
+    complete: FeedComplete | None = None
+
+    def attach(self, event: Attached) -> list[Message]:
+        """Takes note of a reader on one node; when the last has come, tells all what each takes per step.
+
+        Raises:
+            SchemaError: a row does not look the same to all nodes.
+        """
+        reader = self.readers.setdefault(event.reader, Reader())
+        reader.attached[event.node] = event
+        self._check_same_rows(reader)
+        if set(reader.attached) != set(self.shares):
+            return []
+        batch_rows = [reader.attached[number].batch_rows for number in self.shares]
+        agreed = [ReaderAgreed(number, self.opened.feed, event.reader, batch_rows) for number in self.shares]
+        return [*agreed, *self._steps_ready(event.reader, reader)]
+
+    def receive(self, event: Received) -> list[Message]:
+        """Takes note of rows that reached a node, and lets all run as far as every one of them has data."""
+        self.received[event.node] = event
+        if self.complete is not None:
+            return []
+        return [m for number, reader in self.readers.items() for m in self._steps_ready(number, reader)]
+
+    def consume(self, event: Consumed) -> None:
+        """Takes note of how far a reader of a node is."""
+        self.readers.setdefault(event.reader, Reader()).consumed[event.node] = event
+
+    def finish(self, totals: Sequence[int], partitions: int) -> list[Message]:
+        """Tells all nodes that every row is with them; they plan the rest of the epoch by themselves."""
+        self.complete = FeedComplete(-1, self.opened.feed, list(totals), partitions)
+        return [FeedComplete(number, self.opened.feed, list(totals), partitions) for number in self.shares]
+
+    def passes(self, number: int) -> int:
+        """Gives how many epochs a node has taken in full."""
+        readers = self.readers.values()
+        return sum(reader.consumed[number].passes for reader in readers if number in reader.consumed)
+
+    def rows_received(self) -> int:
+        """Gives the rows with all nodes together."""
+        return sum(event.rows for event in self.received.values())
+
+    def _steps_ready(self, number: int, reader: Reader) -> list[Message]:
+        if self.complete is not None or set(reader.attached) != set(self.shares):
+            return []
+        ready = [self.received[node].ready_rows if node in self.received else 0 for node in self.shares]
+        steps = epochs.full_steps(ready, [reader.attached[node].batch_rows for node in self.shares])
+        if steps <= reader.steps_ready:
+            return []
+        reader.steps_ready = steps
+        return [StepsReady(node, self.opened.feed, number, steps) for node in self.shares]
+
+    def _check_same_rows(self, reader: Reader) -> None:
+        specs = {event.spec for event in reader.attached.values()}
+        if len(specs) > 1:
+            seen = "; ".join(f"node {event.node}: {event.spec}" for event in reader.attached.values())
+            raise SchemaError(
+                f"a row does not look the same to all nodes: {seen}",
+                hint="call ctx.dataset with the same columns, shapes and dtypes on every node",
+            )
+
+
+@dataclass
+class Feeds:
+    """All feeds of a cluster, by queue and in order."""
+
+    topology: Topology
+    by_id: dict[str, Feed] = field(default_factory=dict)
+    closed: set[str] = field(default_factory=set)
+    detached: dict[str, set[int]] = field(default_factory=dict)
+
+    def open(self, queue: str, schema: str, num_epochs: int) -> tuple[Feed, list[Message]]:
+        """Begins a feed; gives it, and the news for all data nodes."""
+        shares = tuple(node.number for node in self.topology.data_nodes)
+        name = f"{queue}-{sum(feed.opened.queue == queue for feed in self.by_id.values()) + 1}"
+        feed = Feed(FeedOpened(-1, queue, name, schema, num_epochs), shares)
+        self.by_id[name] = feed
+        return feed, [FeedOpened(number, queue, name, schema, num_epochs) for number in shares]
+
+    def close(self, queues: Iterable[str]) -> list[Message]:
+        """Says that no further feed will come on these queues."""
+        fresh = [queue for queue in queues if queue not in self.closed]
+        self.closed.update(fresh)
+        return [QueueClosed(node.number, queue) for queue in fresh for node in self.topology.data_nodes]
+
+    def detach(self, queue: str, number: int) -> None:
+        """Takes note that a node wants no more rows of a queue."""
+        self.detached.setdefault(queue, set()).add(number)
+
+    def wants_rows(self, queue: str, number: int) -> bool:
+        """Tells whether a node may still take rows of a queue."""
+        return number not in self.detached.get(queue, set())

@@ -1,0 +1,90 @@
+"""Runs the barrier job that holds the nodes, in a thread of its own."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from tfspark_cnn.cluster.node_task import RESULT_DDL, NodeTask
+from tfspark_cnn.cluster.slots import NODES_TAG
+
+log = logging.getLogger(__name__)
+
+_PYTHON_ERROR = re.compile(
+    r"(?!org\.|java\.|scala\.|pyspark\.)[A-Za-z_][\w.]*(Error|Exception|Interrupt|Exit|Timeout)(: |$)"
+)
+
+
+@dataclass
+class Launch:
+    """One barrier job.
+
+    Attributes:
+        spark: the session.
+        task: what each of its tasks does.
+        profile: ResourceProfile of its tasks, or None.
+        group: its job group, by which it is cancelled.
+        ended: called once, from the job's thread, with the failure as text or None.
+        results: pickled results of map_fun by node number, once it has ended.
+    """
+
+    spark: Any
+    task: NodeTask
+    profile: Any
+    group: str
+    ended: Callable[[str | None], None]
+    results: dict[int, bytes] = field(default_factory=dict)
+    _thread: Any = None
+
+    def start(self) -> None:
+        """Submits the job and returns."""
+        from pyspark import InheritableThread
+
+        self._thread = InheritableThread(target=self._run, session=self.spark, name=f"{self.group}-job")
+        self._thread.daemon = True
+        self._thread.start()
+
+    def cancel(self) -> None:
+        """Asks Spark to end the job."""
+        self.spark.sparkContext.cancelJobGroup(self.group)
+
+    def join(self, timeout_s: float) -> bool:
+        """Waits for the job's thread, and gives whether it has ended."""
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        failure = None
+        try:
+            self._collect()
+        except Exception as error:  # py4j and Spark raise of many kinds; the coordinator wants to know of any
+            failure = brief(error)
+            log.debug("the job of the nodes failed", exc_info=True)
+        self.ended(failure)
+
+    def _collect(self) -> None:
+        context = self.spark.sparkContext
+        nodes = len(self.task.topology)
+        context.setJobGroup(self.group, f"TensorFlow cluster of {nodes} nodes", interruptOnCancel=True)
+        context.addJobTag(NODES_TAG)
+        frame = self.spark.range(0, nodes, 1, nodes)
+        rows = frame.mapInArrow(self.task, RESULT_DDL, barrier=True, profile=self.profile).collect()
+        for row in sorted(rows, key=lambda row: (row.node, row.part)):
+            self.results[row.node] = self.results.get(row.node, b"") + bytes(row.result)
+
+    def result(self, number: int) -> Any:
+        """Gives what map_fun returned on a node."""
+        body = self.results.get(number)
+        return pickle.loads(body) if body else None  # noqa: S301  Spark's channel, from our own process
+
+
+def brief(error: BaseException) -> str:
+    """Gives the line of a Spark error that says what went wrong, without the stacks of the JVM."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    python = [line for line in lines if _PYTHON_ERROR.match(line)]
+    lost = [line for line in lines if "ExecutorLostFailure" in line]
+    return (lost or python[::-1] or lines or [type(error).__name__])[0][:2000]

@@ -1,0 +1,124 @@
+"""A node's line to the coordinator: events go up, messages come down, and the node ends when the line does."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Hashable
+from typing import Any
+
+import pyarrow as pa
+from pyarrow import flight
+
+from tfspark_cnn.cluster import messages
+from tfspark_cnn.cluster.messages import Message
+from tfspark_cnn.errors import ClusterError
+from tfspark_cnn.feed import transport
+
+log = logging.getLogger(__name__)
+
+SILENCE_S = 30.0
+"""The coordinator says `Alive` every second. So much silence means that its host is gone: a closed connection would
+have been seen at once."""
+
+
+class Link:
+    """The line of one node.
+
+    Args:
+        location: the coordinator's Flight location.
+        secret: of the cluster.
+        node: our number.
+        lost: called once, from a thread, with the reason, when the line broke or fell silent.
+    """
+
+    def __init__(self, location: str, *, secret: str, node: int, lost: Callable[[str], None]) -> None:
+        self.node = node
+        self._location, self._secret, self._lost = location, secret, lost
+        self._client = transport.connect(location, secret)
+        self._lock = threading.Lock()
+        self._handlers: dict[type[Message], Callable[[Any], None]] = {}
+        self._latest: dict[Hashable, Message] = {}
+        self._pending = threading.Condition()
+        self._heard = threading.Event()
+        self._closed = False
+        self._threads: list[threading.Thread] = []
+
+    def on(self, kind: type[Message], handler: Callable[[Any], None]) -> None:
+        """Calls `handler` with each message of that kind, from the line's thread. To be set before `open`."""
+        self._handlers[kind] = handler
+
+    def open(self) -> None:
+        """Begins to listen."""
+        for target in (self._listen, self._watch, self._send_latest):
+            thread = threading.Thread(target=target, name=f"tfspark-{target.__name__}", daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def send(self, event: Message) -> None:
+        """Sends an event and waits until the coordinator has it.
+
+        Raises:
+            ClusterError: the coordinator is gone or refused it.
+        """
+        with self._lock:
+            transport.call(self._client, "event", messages.encode(event))
+
+    def send_latest(self, key: Hashable, event: Message) -> None:
+        """Sends an event soon, without waiting; a newer one with the same key replaces it if it has not left yet."""
+        with self._pending:
+            self._latest[key] = event
+            self._pending.notify()
+
+    def flush(self) -> None:
+        """Sends now what `send_latest` still holds."""
+        with self._pending:
+            waiting, self._latest = list(self._latest.values()), {}
+        for event in waiting:
+            self.send(event)
+
+    def close(self) -> None:
+        """Stops listening; the process may end without `lost` being called."""
+        self._closed = True
+        with self._pending:
+            self._pending.notify()
+
+    # --- threads -----------------------------------------------------------------------------------------------------
+
+    def _listen(self) -> None:
+        reason = "the coordinator closed the line"
+        try:
+            client = transport.connect(self._location, self._secret)
+            for chunk in client.do_get(flight.Ticket(str(self.node).encode())):
+                self._heard.set()
+                for body in chunk.data.column(0):
+                    self._dispatch(messages.decode(body.as_py()))
+        except (pa.ArrowException, OSError, ClusterError) as error:
+            reason = f"the line to the coordinator broke: {error}"
+        self._lose(reason)
+
+    def _dispatch(self, message: Message) -> None:
+        handler = self._handlers.get(type(message))
+        if handler is not None:
+            handler(message)
+
+    def _watch(self) -> None:
+        while self._heard.wait(SILENCE_S):
+            self._heard.clear()
+            if self._closed:
+                return
+        self._lose(f"the coordinator has said nothing for {SILENCE_S:.0f} s")
+
+    def _send_latest(self) -> None:
+        while not self._closed:
+            with self._pending:
+                self._pending.wait_for(lambda: self._latest or self._closed)
+            try:
+                self.flush()
+            except ClusterError as error:  # the listening thread finds out whether the line is lost
+                log.debug("could not send: %s", error)
+
+    def _lose(self, reason: str) -> None:
+        if not self._closed:
+            self._closed = True
+            self._lost(reason)

@@ -1,0 +1,249 @@
+"""What nodes tell the coordinator, and what it tells them: frozen values that travel as JSON.
+
+A message is `{"kind": "<class name>", <fields>}`. Unknown kinds and fields, and messages over `MAX_MESSAGE_BYTES`,
+are refused: nothing that arrives is ever more than data.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from tfspark_cnn.errors import ClusterError
+
+MAX_MESSAGE_BYTES = 1 << 20
+"""Limit of one control message: a schema with thousands of columns fits, a flood does not."""
+
+MAX_TEXT_CHARS = 20_000
+"""Tracebacks and tails are cut to their last so many characters, where the cause stands."""
+
+
+@dataclass(frozen=True)
+class Message:
+    """The common root; `node` is the number of the sender or of the addressed node."""
+
+    node: int
+
+
+# --- node and supervisor -> coordinator ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Reserved(Message):
+    """The Spark task of a node runs and holds its port."""
+
+    host: str
+    address: str
+    executor: str
+
+
+@dataclass(frozen=True)
+class Entered(Message):
+    """map_fun is about to be called; `inbox` is where feeders find this node."""
+
+    pid: int
+    inbox: str | None = None
+
+
+@dataclass(frozen=True)
+class Report(Message):
+    """Figures of a running map_fun; the newest replaces the one before."""
+
+    metrics: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Returned(Message):
+    """map_fun has returned; the process waits to be let go."""
+
+
+@dataclass(frozen=True)
+class Failed(Message):
+    """A node failed. Which of these are known depends on how."""
+
+    host: str
+    message: str
+    error: str | None = None
+    hint: str | None = None
+    exit_code: int | None = None
+    signal: str | None = None
+    traceback: str | None = None
+    stderr_tail: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Exited(Message):
+    """The process of a node has ended after it was let go or told to stop."""
+
+
+@dataclass(frozen=True)
+class Arrived(Message):
+    """A node is at its `sequence`-th barrier."""
+
+    sequence: int
+
+
+@dataclass(frozen=True)
+class Attached(Message):
+    """A node reads a feed in batches: what it takes per step, and what a row looks like to it."""
+
+    feed: str
+    reader: int
+    batch_rows: int
+    spec: str
+
+
+@dataclass(frozen=True)
+class Received(Message):
+    """How far the inbox of a node is: rows ready in Spark's order, rows in all, bytes in all."""
+
+    feed: str
+    ready_rows: int
+    rows: int
+    nbytes: int
+
+
+@dataclass(frozen=True)
+class Consumed(Message):
+    """How far a reader is: steps and rows taken in its current pass, passes ended."""
+
+    feed: str
+    reader: int
+    passes: int
+    step: int
+    rows: int
+    waited_s: float
+
+
+@dataclass(frozen=True)
+class Detached(Message):
+    """A node wants no more rows of a queue (`DataFeed.terminate`)."""
+
+    queue: str
+
+
+# --- coordinator -> node ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class FeedOpened(Message):
+    """A `train` call began: its queue, its number in that queue, its Arrow schema (IPC, base64), epochs asked for."""
+
+    queue: str
+    feed: str
+    schema: str
+    num_epochs: int
+
+
+@dataclass(frozen=True)
+class StepsReady(Message):
+    """Every node has data for so many full steps of the first epoch."""
+
+    feed: str
+    reader: int
+    steps: int
+
+
+@dataclass(frozen=True)
+class FeedComplete(Message):
+    """All rows are with the nodes: rows of each share, and the number of partitions they came in."""
+
+    feed: str
+    totals: list[int]
+    partitions: int
+
+
+@dataclass(frozen=True)
+class ReaderAgreed(Message):
+    """All data nodes have attached: what each takes per step."""
+
+    feed: str
+    reader: int
+    batch_rows: list[int]
+
+
+@dataclass(frozen=True)
+class QueueClosed(Message):
+    """No further feed will come on this queue."""
+
+    queue: str
+
+
+@dataclass(frozen=True)
+class BarrierPassed(Message):
+    """All nodes have arrived at the barrier."""
+
+    sequence: int
+
+
+@dataclass(frozen=True)
+class Leave(Message):
+    """The process may end now."""
+
+
+@dataclass(frozen=True)
+class Abort(Message):
+    """The process must end at once."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Alive(Message):
+    """Sent when there is nothing else to say, so that silence means that the coordinator's host is gone."""
+
+
+_KINDS = {
+    kind.__name__: kind
+    for kind in (
+        Reserved, Entered, Report, Returned, Failed, Exited, Arrived, Attached, Received, Consumed, Detached,
+        FeedOpened, StepsReady, FeedComplete, ReaderAgreed, QueueClosed, BarrierPassed, Leave, Abort, Alive,
+    )
+}  # fmt: skip
+
+
+def encode(message: Message) -> bytes:
+    """Gives the JSON of a message.
+
+    Raises:
+        ClusterError: it is larger than `MAX_MESSAGE_BYTES`, or holds what JSON cannot.
+    """
+    try:
+        body = json.dumps({"kind": type(message).__name__, **dataclasses.asdict(message)}).encode()
+    except (TypeError, ValueError) as error:
+        raise ClusterError(
+            f"a {type(message).__name__} holds what JSON cannot: {error}",
+            hint="report numbers, strings, and lists or dicts of them",
+        ) from error
+    if len(body) > MAX_MESSAGE_BYTES:
+        raise ClusterError(
+            f"a {type(message).__name__} of {len(body)} bytes is over the limit of {MAX_MESSAGE_BYTES}",
+            hint="report less at a time; large results are what map_fun returns",
+        )
+    return body
+
+
+def decode(body: bytes) -> Message:
+    """Gives the message of a JSON body.
+
+    Raises:
+        ClusterError: too large, not JSON, an unknown kind, or fields that do not fit it.
+    """
+    if len(body) > MAX_MESSAGE_BYTES:
+        raise ClusterError(f"a message of {len(body)} bytes is over the limit of {MAX_MESSAGE_BYTES}")
+    try:
+        fields = json.loads(body)
+        kind = _KINDS[fields.pop("kind")]
+        message: Message = kind(**fields)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ClusterError(f"a message of {len(body)} bytes cannot be read: {type(error).__name__}") from error
+    if not isinstance(message.node, int):
+        raise ClusterError(f"a {kind.__name__} names the node {message.node!r}, expected its number")
+    return message
+
+
+def cut(text: str) -> str:
+    """Gives the last `MAX_TEXT_CHARS` characters of a text."""
+    return text if len(text) <= MAX_TEXT_CHARS else "... " + text[-MAX_TEXT_CHARS:]

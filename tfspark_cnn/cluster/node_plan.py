@@ -1,0 +1,69 @@
+"""What a node's process is told: the frozen values that travel from the driver to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from tfspark_cnn.cluster.tf_config import ClusterSpec
+from tfspark_cnn.cluster.topology import Node, Topology
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What all nodes of a run have in common.
+
+    Attributes:
+        run_id: names the run in logs and job groups.
+        attempt: which life of the cluster this is, from 1.
+        coordinator: its Flight location.
+        secret: of the cluster; never printed (`repr=False`).
+        fed: whether Spark feeds the nodes (`InputMode.SPARK`).
+        queues: the names of the feeds there may be.
+        log_dir: where event files go, or None.
+        model_dir: where models and checkpoints go, or None.
+        default_fs: as Hadoop's `fs.defaultFS`.
+        seed: of shuffling.
+        release_port: whether the library gives up the reserved port by itself.
+        extra_env: variables to set in every node's process.
+    """
+
+    run_id: str
+    coordinator: str
+    secret: str = field(repr=False)
+    attempt: int = 1
+    fed: bool = True
+    queues: tuple[str, ...] = ("input", "output", "error")
+    log_dir: str | None = None
+    model_dir: str | None = None
+    default_fs: str = "file://"
+    seed: int = 0
+    release_port: bool = True
+    extra_env: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class NodePlan:
+    """One node's process.
+
+    Attributes:
+        node: which node it is.
+        topology: all nodes.
+        spec: addresses by role.
+        host: the address by which others reach this node.
+        gpus: addresses of the GPUs it may use.
+        payload: `(map_fun, args)`, pickled by cloudpickle; `map_fun` may be `"module:function"`.
+        options: common to all nodes.
+        port_fd: descriptor of the held port.
+        working_dir: of the Spark task.
+    """
+
+    node: Node
+    topology: Topology
+    spec: ClusterSpec
+    host: str
+    gpus: tuple[str, ...]
+    payload: bytes = field(repr=False)
+    options: RunOptions
+    port_fd: int
+    working_dir: str

@@ -1,0 +1,158 @@
+"""A node's life inside its Spark task: reserve, spawn, watch, tell.
+
+Runs in a barrier stage, so all nodes of a cluster start together or not at all.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+from tfspark_cnn.cluster import messages, policy, ports, supervisor, tf_config
+from tfspark_cnn.cluster.messages import Exited, Failed, Message, Reserved
+from tfspark_cnn.cluster.node_plan import NodePlan, RunOptions
+from tfspark_cnn.cluster.supervisor import EXIT_ABORTED, Command, Outcome
+from tfspark_cnn.cluster.topology import Node, Role, Topology
+from tfspark_cnn.errors import ClusterError, NodeError
+from tfspark_cnn.feed import transport
+
+RESULT_SCHEMA = pa.schema([("node", pa.int32()), ("part", pa.int32()), ("result", pa.binary())])
+RESULT_DDL = "node int, part int, result binary"
+RESULT_PART_BYTES = 16 << 20
+"""Results travel to the driver as Spark rows of at most so many bytes."""
+
+
+@dataclass(frozen=True)
+class NodeTask:
+    """The function of the barrier stage: each task becomes the node of its partition's number.
+
+    Attributes:
+        topology: all nodes.
+        options: common to all nodes.
+        payload: `(map_fun, args)`, pickled.
+        gpu_counts: how many GPUs a node of each role may use; None: all that Spark assigned.
+    """
+
+    topology: Topology
+    options: RunOptions
+    payload: bytes = field(repr=False)
+    gpu_counts: dict[Role, int | None]
+
+    def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Runs the node and gives the pickled result of its map_fun as rows of `RESULT_SCHEMA`."""
+        from pyspark import BarrierTaskContext
+
+        context = BarrierTaskContext.get()
+        node = self.topology.nodes[context.partitionId()]
+        client = transport.connect(self.options.coordinator, self.options.secret)
+        for _ in batches:  # the input is only there to make one task per node
+            pass
+        held = ports.hold()
+        try:
+            plan = self._plan(node, context, held, client)
+            outcome = self._run(plan, held)
+        finally:
+            held.release()
+        self._tell(client, node, plan.host, outcome)
+        client.close()
+        yield from _result_batches(node.number, outcome.record)
+
+    def _plan(self, node: Node, context: Any, held: ports.HeldPort, client: Any) -> NodePlan:
+        executor = context.getTaskInfos()[node.number].address
+        host = executor.rpartition(":")[0].strip("[]")
+        address = transport.endpoint(host, held.number).removeprefix("grpc://")
+        _send(client, Reserved(node.number, host=host, address=address, executor=executor))
+        gathered = [json.loads(text) for text in context.allGather(json.dumps([node.number, address]))]
+        addresses = [address for _, address in sorted(gathered)]
+        resources = context.resources()
+        assigned = tuple(resources["gpu"].addresses) if "gpu" in resources else ()
+        return NodePlan(
+            node=node,
+            topology=self.topology,
+            spec=tf_config.cluster_spec(self.topology, addresses),
+            host=host,
+            gpus=tf_config.visible_devices(assigned, self.gpu_counts[node.role]),
+            payload=self.payload,
+            options=self.options,
+            port_fd=held.fd,
+            working_dir=os.getcwd(),
+        )
+
+    def _run(self, plan: NodePlan, held: ports.HeldPort) -> Outcome:
+        with supervisor.running(command(plan), role=plan.node.role, index=plan.node.index) as process:
+            held.release()  # the process holds it now
+            return process.wait()
+
+    def _tell(self, client: Any, node: Node, host: str, outcome: Outcome) -> None:
+        if outcome.exit_code == 0 and _is_result(outcome.record) or outcome.exit_code == EXIT_ABORTED:
+            _send(client, Exited(node.number), may_fail=True)
+            return
+        failure = as_failure(node.number, host, outcome)
+        _send(client, failure, may_fail=True)
+        raise NodeError(failure.message, hint=failure.hint, node=node.name)
+
+
+def command(plan: NodePlan) -> Command:
+    """Gives how to start the process of a node."""
+    variables: dict[str, str | None] = {
+        **plan.options.extra_env,
+        **tf_config.node_environment(plan.spec, plan.node, plan.gpus),
+        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+        "PYTHONUNBUFFERED": "1",
+    }
+    argv = [sys.executable, "-m", "tfspark_cnn.cluster.node_process"]
+    return Command(argv, stdin=pickle.dumps(plan), environment=variables, inherit=(plan.port_fd,))
+
+
+def as_failure(number: int, host: str, outcome: Outcome) -> Failed:
+    """Gives the event for a process that ended before its map_fun returned."""
+    record = outcome.record if isinstance(outcome.record, dict) and "error" in outcome.record else None
+    tail = [line[-2000:] for line in outcome.stderr_tail]
+    if record is not None:
+        return Failed(
+            number,
+            host=host,
+            message=messages.cut(record["message"]),
+            error=record["error"],
+            hint=record["hint"],
+            exit_code=outcome.exit_code,
+            traceback=messages.cut(record["traceback"]),
+            stderr_tail=tail,
+        )
+    message, hint = policy.explain_exit(
+        outcome.exit_code, outcome.signal, oom_kills=outcome.oom_kills, peak_mib=outcome.peak_mib
+    )
+    return Failed(
+        number, host=host, message=message, hint=hint, exit_code=outcome.exit_code, signal=outcome.signal,
+        stderr_tail=tail,
+    )  # fmt: skip
+
+
+def _is_result(record: Any) -> bool:
+    return isinstance(record, dict) and "result" in record
+
+
+def _send(client: Any, event: Message, *, may_fail: bool = False) -> None:
+    try:
+        transport.call(client, "event", messages.encode(event))
+    except ClusterError as error:
+        if may_fail:  # the coordinator went first; the driver knows
+            return
+        raise ClusterError(
+            f"an executor cannot reach the coordinator on the driver: {error.message}",
+            hint="set spark.driver.host to an address that executors reach, and open its ports to them",
+        ) from error
+
+
+def _result_batches(number: int, record: Any) -> Iterator[pa.RecordBatch]:
+    body: bytes = record["result"] if _is_result(record) else b""
+    for part, start in enumerate(range(0, len(body), RESULT_PART_BYTES)):
+        piece = body[start : start + RESULT_PART_BYTES]
+        yield pa.record_batch([[number], [part], [piece]], schema=RESULT_SCHEMA)

@@ -1,0 +1,139 @@
+"""How many slots Spark has, and whether they are enough. Asked before anything starts."""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from tfspark_cnn.errors import SlotsError
+
+REGISTER_POLL_S = 0.05
+"""Executors of a fresh application register one by one, and Spark tells Python of no such event."""
+
+NODES_TAG = "tfspark_cnn-nodes"
+"""Job tag of the jobs that hold nodes, so that clusters see each other's slots."""
+
+
+@dataclass(frozen=True)
+class Slots:
+    """Slots of an application: how many there are, and how many other clusters' nodes hold."""
+
+    total: int
+    held: int
+
+    @property
+    def free(self) -> int:
+        """What a new cluster and its feeders can have."""
+        return self.total - self.held
+
+
+def shortage(slots: Slots, *, nodes: int, feeders: int, master: str, task_cpus: int) -> SlotsError | None:
+    """Gives the error if the slots do not do, or None.
+
+    Example:
+        >>> print(shortage(Slots(2, 0), nodes=2, feeders=1, master="local[2]", task_cpus=1))
+        Spark has 2 slots, expected at least 3: 2 nodes and 1 feeder
+          to do: use master local[3] or more
+    """
+    need = nodes + feeders
+    if slots.free >= need:
+        return None
+    parts = f"{nodes} node{'s' * (nodes != 1)}" + (f" and {feeders} feeder" if feeders else "")
+    held = f" ({slots.held} of them held by other clusters)" if slots.held else ""
+    return SlotsError(
+        f"Spark has {slots.total} slots{held}, expected at least {need + slots.held}: {parts}",
+        hint=_setting(master, need + slots.held, task_cpus),
+    )
+
+
+def _setting(master: str, need: int, task_cpus: int) -> str:
+    if master.startswith("local-cluster"):
+        return f"use a local-cluster[workers,cores,memory] with workers x cores of {need * task_cpus} or more"
+    if master.startswith("local"):
+        return f"use master local[{need * task_cpus}] or more"
+    return (
+        f"raise spark.executor.instances or spark.executor.cores (spark.cores.max on standalone) until "
+        f"executors x cores / spark.task.cpus={task_cpus} is {need} or more; GPUs asked for per task count too"
+    )
+
+
+def expected_total(conf: dict[str, str], master: str) -> int | None:
+    """Gives how many slots the settings promise, or None where they leave it open."""
+    task_cpus = int(conf.get("spark.task.cpus", "1"))
+    local_cluster = re.fullmatch(r"local-cluster\[\s*(\d+)\s*,\s*(\d+)\s*,.*\]", master)
+    if local_cluster:
+        return int(local_cluster[1]) * (int(local_cluster[2]) // task_cpus)
+    if "spark.executor.instances" in conf and "spark.executor.cores" in conf:
+        return int(conf["spark.executor.instances"]) * (int(conf["spark.executor.cores"]) // task_cpus)
+    return None
+
+
+def check_static(conf: dict[str, str]) -> None:
+    """Refuses dynamic allocation: Spark does not run barrier stages with it (SPARK-24942).
+
+    Raises:
+        SlotsError: it is on.
+    """
+    if conf.get("spark.dynamicAllocation.enabled", "false").lower() == "true":
+        raise SlotsError(
+            "spark.dynamicAllocation.enabled is true, expected false: nodes keep their executors for life",
+            hint="set spark.dynamicAllocation.enabled=false and a fixed spark.executor.instances",
+        )
+
+
+def check(sc: Any, *, nodes: int, feeders: int, profile: Any) -> Slots:
+    """Makes sure that the nodes and a feeder fit, waiting for executors that are still registering.
+
+    Args:
+        sc: the SparkContext.
+        nodes: slots the nodes will hold.
+        feeders: slots that must be left over.
+        profile: ResourceProfile of the nodes, or None.
+
+    Raises:
+        SlotsError: they do not fit.
+    """
+    conf = dict(sc.getConf().getAll())
+    check_static(conf)
+    promised = expected_total(conf, sc.master)
+    slots = Slots(_concurrent_tasks(sc, profile), _held(sc))
+    final = sc.master.startswith("local[") or sc.master == "local"
+    task_cpus = int(conf.get("spark.task.cpus", "1"))
+    if promised is not None and profile is None and promised < nodes + feeders:
+        slots, final = Slots(promised, slots.held), True
+    deadline = time.monotonic() + _patience_s(conf)
+    while True:
+        error = shortage(slots, nodes=nodes, feeders=feeders, master=sc.master, task_cpus=task_cpus)
+        if error is None:
+            return slots
+        if final or time.monotonic() > deadline:
+            raise error
+        time.sleep(REGISTER_POLL_S)
+        slots = Slots(_concurrent_tasks(sc, profile), _held(sc))
+
+
+def _patience_s(conf: dict[str, str]) -> float:
+    """Spark's own patience for executors to register, 30 s unless set."""
+    found = re.fullmatch(r"(\d+)(ms|s|m|min)?", conf.get("spark.scheduler.maxRegisteredResourcesWaitingTime", "30s"))
+    return int(found[1]) * {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, None: 0.001}[found[2]] if found else 30.0
+
+
+def _concurrent_tasks(sc: Any, profile: Any) -> int:
+    """What Spark's own check of barrier stages asks: how many tasks can run at once on the executors there are."""
+    context = sc._jsc.sc()
+    java_profile = profile._java_resource_profile if profile is not None else None
+    default = context.resourceProfileManager().defaultResourceProfile()
+    return int(context.maxNumConcurrentTasks(java_profile or default))
+
+
+def _held(sc: Any) -> int:
+    tracker = sc.statusTracker()
+    jobs = sc._jsc.sc().statusTracker().getJobIdsForTag(NODES_TAG)
+    held = 0
+    for job in jobs:
+        info = tracker.getJobInfo(job)
+        stages = [tracker.getStageInfo(stage) for stage in info.stageIds] if info and info.status == "RUNNING" else []
+        held += sum(stage.numTasks for stage in stages if stage is not None)
+    return held

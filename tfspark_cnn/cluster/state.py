@@ -1,0 +1,211 @@
+"""The life of a cluster as a function of events: what happened comes in, messages for nodes go out.
+
+No sockets, threads or clocks. The coordinator holds one `ClusterState` behind its lock and sends what it returns.
+
+    starting ── all entered ──> running ── all returned ──> leaving ── all exited ──> ended
+        └───────────┴── a failure, or abort ──> aborting ──────────────────────────────┘
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, ClassVar
+
+from tfspark_cnn.cluster.feeds import Feed, Feeds
+from tfspark_cnn.cluster.messages import (
+    Abort,
+    Arrived,
+    Attached,
+    BarrierPassed,
+    Consumed,
+    Detached,
+    Entered,
+    Exited,
+    Failed,
+    Leave,
+    Message,
+    Received,
+    Report,
+    Reserved,
+    Returned,
+)
+from tfspark_cnn.cluster.topology import Role, Topology
+from tfspark_cnn.errors import ClusterError
+
+
+class Phase(StrEnum):
+    """Where in its life a cluster is."""
+
+    STARTING = "starting"
+    RUNNING = "running"
+    LEAVING = "leaving"
+    ABORTING = "aborting"
+    ENDED = "ended"
+
+
+@dataclass
+class NodeState:
+    """What is known of one node."""
+
+    reserved: Reserved | None = None
+    entered: Entered | None = None
+    returned: bool = False
+    let_go: bool = False
+    exited: bool = False
+    metrics: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class ClusterState:
+    """The state machine. `handle` takes a node's message; the other methods take what the driver does."""
+
+    topology: Topology
+    phase: Phase = Phase.STARTING
+    nodes: dict[int, NodeState] = field(default_factory=dict)
+    failures: list[Failed] = field(default_factory=list)
+    vanished: list[int] = field(default_factory=list)
+    abort_reason: str | None = None
+    barriers: dict[int, set[int]] = field(default_factory=dict)
+    feeds: Feeds = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.nodes = {node.number: NodeState() for node in self.topology}
+        self.feeds = Feeds(self.topology)
+
+    # --- what nodes say ----------------------------------------------------------------------------------------------
+
+    def handle(self, event: Message) -> list[Message]:
+        """Applies a node's message and gives the messages that follow from it.
+
+        Raises:
+            ClusterError: a message of a node that the topology does not have, or of a kind that nodes do not send.
+            SchemaError: nodes read a feed in ways that do not fit together.
+        """
+        if event.node not in self.nodes:
+            raise ClusterError(f"node {event.node} is not of this cluster of {len(self.nodes)}")
+        handler = self._handlers.get(type(event))
+        if handler is None:
+            raise ClusterError(f"nodes do not send {type(event).__name__}")
+        return handler(self, event)
+
+    def _reserved(self, event: Reserved) -> list[Message]:
+        self.nodes[event.node].reserved = event
+        return []
+
+    def _entered(self, event: Entered) -> list[Message]:
+        self.nodes[event.node].entered = event
+        if self.phase is Phase.STARTING and not self.missing():
+            self.phase = Phase.RUNNING
+        return []
+
+    def _report(self, event: Report) -> list[Message]:
+        self.nodes[event.node].metrics = event.metrics
+        return []
+
+    def _returned(self, event: Returned) -> list[Message]:
+        self.nodes[event.node].returned = True
+        return self._let_go()
+
+    def _exited(self, event: Exited) -> list[Message]:
+        self.nodes[event.node].exited = True
+        if all(node.exited for node in self.nodes.values()):
+            self.phase = Phase.ENDED
+        return self._let_go()
+
+    def _failed(self, event: Failed) -> list[Message]:
+        self.failures.append(event)
+        self.nodes[event.node].exited = True
+        return self.abort(f"node {self.topology.nodes[event.node].name} failed")
+
+    def _arrived(self, event: Arrived) -> list[Message]:
+        here = self.barriers.setdefault(event.sequence, set())
+        here.add(event.node)
+        trainers = {node.number for node in self.topology.data_nodes}
+        if here != trainers:
+            return []
+        del self.barriers[event.sequence]
+        return [BarrierPassed(number, event.sequence) for number in sorted(trainers)]
+
+    def _feed(self, name: str) -> Feed:
+        if name not in self.feeds.by_id:
+            raise ClusterError(f"there is no feed {name!r}")
+        return self.feeds.by_id[name]
+
+    def _attached(self, event: Attached) -> list[Message]:
+        return self._feed(event.feed).attach(event)
+
+    def _received(self, event: Received) -> list[Message]:
+        return self._feed(event.feed).receive(event)
+
+    def _consumed(self, event: Consumed) -> list[Message]:
+        self._feed(event.feed).consume(event)
+        return []
+
+    def _detached(self, event: Detached) -> list[Message]:
+        self.feeds.detach(event.queue, event.node)
+        return []
+
+    _handlers: ClassVar[dict[type[Message], Callable[[ClusterState, Any], list[Message]]]] = {
+        Reserved: _reserved,
+        Entered: _entered,
+        Report: _report,
+        Returned: _returned,
+        Exited: _exited,
+        Failed: _failed,
+        Arrived: _arrived,
+        Attached: _attached,
+        Received: _received,
+        Consumed: _consumed,
+        Detached: _detached,
+    }
+
+    # --- what the driver does ----------------------------------------------------------------------------------------
+
+    def lose(self, number: int) -> list[Message]:
+        """Takes note that a node's line broke before it was let go."""
+        node = self.nodes[number]
+        if node.exited or node.let_go or self.phase in (Phase.ABORTING, Phase.ENDED):
+            return []
+        self.vanished.append(number)
+        return self.abort(f"node {self.topology.nodes[number].name} is gone")
+
+    def abort(self, reason: str) -> list[Message]:
+        """Stops all nodes at once."""
+        if self.phase in (Phase.ABORTING, Phase.ENDED):
+            return []
+        self.phase = Phase.ABORTING
+        self.abort_reason = reason
+        return [Abort(number, reason) for number, node in self.nodes.items() if not node.exited]
+
+    def missing(self) -> list[str]:
+        """Gives the names of the nodes whose map_fun was not entered yet."""
+        return [self.topology.nodes[number].name for number, node in self.nodes.items() if node.entered is None]
+
+    def working(self) -> list[str]:
+        """Gives the names of the nodes whose map_fun has not returned; a ps serves, and is not waited for."""
+        return [node.name for node in self.topology if node.role is not Role.PS and not self._done(node.number)]
+
+    def training(self) -> list[int]:
+        """Gives the numbers of the data nodes whose map_fun has not returned."""
+        return [node.number for node in self.topology.data_nodes if not self._done(node.number)]
+
+    def _done(self, number: int) -> bool:
+        return self.nodes[number].returned or self.nodes[number].exited
+
+    def _let_go(self) -> list[Message]:
+        """Lets nodes leave: none before all have returned, and the chief after all others have gone.
+
+        TensorFlow's coordination service runs in the chief; whoever is still connected when it goes sees an error.
+        """
+        if self.phase not in (Phase.RUNNING, Phase.LEAVING) or self.working():
+            return []
+        self.phase = Phase.LEAVING
+        chief = self.topology.chief.number
+        others = [number for number in self.nodes if number != chief]
+        go = others if not all(self.nodes[number].exited for number in others) else [chief]
+        fresh = [number for number in go if not self.nodes[number].let_go]
+        for number in fresh:
+            self.nodes[number].let_go = True
+        return [Leave(number) for number in fresh]

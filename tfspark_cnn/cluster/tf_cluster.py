@@ -1,0 +1,557 @@
+"""`TFCluster`: turns executors into a TensorFlow cluster, feeds it, and brings the results home."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import logging
+import secrets
+import sys
+import time
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from enum import IntEnum
+from types import TracebackType
+from typing import Any
+
+import cloudpickle
+
+from tfspark_cnn import env
+from tfspark_cnn.cluster import policy, slots, topology
+from tfspark_cnn.cluster.coordinator import Coordinator, addresses
+from tfspark_cnn.cluster.feed_job import FeedJob
+from tfspark_cnn.cluster.launcher import Launch
+from tfspark_cnn.cluster.node_feeds import schema_text
+from tfspark_cnn.cluster.node_plan import RunOptions
+from tfspark_cnn.cluster.node_task import NodeTask
+from tfspark_cnn.cluster.state import ClusterState
+from tfspark_cnn.errors import (
+    ClusterError,
+    ClusterStopped,
+    ConfigError,
+    FeedTimeout,
+    MapFunError,
+    ReservationTimeout,
+)
+from tfspark_cnn.feed.source import Feeder
+
+log = logging.getLogger(__name__)
+
+QUEUES = ("input", "output", "error", "validation")
+"""The queues a cluster has unless it is told others. `input` is the training feed."""
+
+STOP_S = 30.0
+"""How long a cluster that is being cancelled may take before its job is given up; nodes end within a second."""
+
+WEEK_S = 604800
+
+
+class InputMode(IntEnum):
+    """Where the rows come from: files that nodes read themselves, or Spark. TensorFlowOnSpark's values."""
+
+    TENSORFLOW = 0
+    SPARK = 1
+
+
+class TFCluster:
+    """A TensorFlow cluster on Spark executors. Made by `run`, not by its constructor.
+
+    A context manager: leaving the block shuts the cluster down, leaving it by an exception cancels it.
+
+    Example:
+        >>> with TFCluster.run(spark, map_fun, args, 2, input_mode=InputMode.SPARK,      # doctest: +SKIP
+        ...                    master_node="chief") as cluster:
+        ...     cluster.train(df, num_epochs=3)
+        ...     results = cluster.shutdown()
+    """
+
+    InputMode = InputMode
+
+    def __init__(self, spark: Any, coordinator: Coordinator, launch: Launch, options: RunOptions) -> None:
+        self._spark, self._coordinator, self._launch, self._options = spark, coordinator, launch, options
+        self._timings = {"start": 0.0, "feed": 0.0, "stop": 0.0}
+        self._results: list[Any] | None = None
+        self._stopped = False
+        self._jobs: list[FeedJob] = []
+        self._tensorboard: Any = None
+        self._finalizer = weakref.finalize(self, _end, coordinator, launch)  # also runs when the program ends
+
+    # --- run ---------------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def run(
+        cls,
+        sc: Any,
+        map_fun: Callable[[Any, Any], Any] | str,
+        tf_args: Any,
+        num_executors: int,
+        num_ps: int = 0,
+        tensorboard: bool = False,
+        input_mode: int = InputMode.TENSORFLOW,
+        log_dir: str | None = None,
+        driver_ps_nodes: bool = False,
+        master_node: str | None = None,
+        reservation_timeout: float = 600,
+        queues: Sequence[str] = QUEUES,
+        eval_node: bool = False,
+        release_port: bool = True,
+        *,
+        model_dir: str | None = None,
+        gpus_per_node: int | Mapping[str, int] | None = None,
+        resource_profile: Any = None,
+        seed: int = 0,
+        node_env: Mapping[str, str] | None = None,
+    ) -> TFCluster:
+        """Reserves executors, starts a node on each, and returns when map_fun was entered on all.
+
+        Args:
+            sc: a SparkContext or SparkSession.
+            map_fun: called once on every node as `map_fun(args, ctx)`; a picklable function, or
+                `"package.module:function"`. Nodes of role ps serve variables instead.
+            tf_args: what map_fun gets as `args`.
+            num_executors: all nodes, of every role.
+            num_ps: how many of them are parameter servers.
+            tensorboard: whether to start TensorBoard on `log_dir`.
+            input_mode: whether Spark feeds the nodes (`SPARK`) or they read files (`TENSORFLOW`).
+            log_dir: where event files go.
+            driver_ps_nodes: not supported yet.
+            master_node: `"chief"`, or None: the first worker leads.
+            reservation_timeout: seconds within which all nodes must be up.
+            queues: names of the feeds that there may be.
+            eval_node: whether one of the nodes is an evaluator.
+            release_port: whether the port reserved for TensorFlow is given up once TensorFlow has it; False: when
+                map_fun calls `ctx.release_port()`.
+            model_dir: where models and checkpoints go.
+            gpus_per_node: GPUs of a chief or worker; or by role, as `{"worker": 2, "evaluator": 1}`. None: all that
+                Spark assigned to the task. ps and evaluator get none unless named.
+            resource_profile: a `pyspark.resource.ResourceProfile` for the nodes (stage-level scheduling).
+            seed: of shuffling.
+            node_env: environment variables for the nodes' processes.
+
+        Raises:
+            TopologyError: the numbers do not add up, or a role is unknown. Nothing was started; as below.
+            SlotsError: Spark has too few slots for the nodes and a feeder, or dynamic allocation is on.
+            MapFunError: map_fun cannot be pickled, or (from the node) does not exist.
+            ReservationTimeout: some nodes did not come up in time.
+            NodeError: a node failed meanwhile.
+        """
+        began = time.monotonic()
+        spark = _session(sc)
+        _use_this_python(spark.sparkContext)
+        plan = topology.plan(num_executors, num_ps=num_ps, master_node=master_node, eval_node=eval_node)
+        gpu_counts = topology.gpu_counts(gpus_per_node)
+        fed = _input_mode(input_mode) is InputMode.SPARK
+        _check(driver_ps_nodes=driver_ps_nodes, reservation_timeout=reservation_timeout, tensorboard=tensorboard,
+               log_dir=log_dir)  # fmt: skip
+        payload = _payload(map_fun, tf_args)
+        profile = resource_profile or _profile(spark, gpu_counts if gpus_per_node is not None else {})
+        slots.check(spark.sparkContext, nodes=len(plan), feeders=int(fed), profile=profile)
+        secret = secrets.token_urlsafe(32)
+        coordinator = _coordinator(spark, plan, secret)
+        options = RunOptions(
+            run_id=f"tfspark-{secrets.token_hex(4)}",
+            coordinator=coordinator.location,
+            secret=secret,
+            fed=fed,
+            queues=tuple(dict.fromkeys([*queues, "validation"])),
+            log_dir=log_dir,
+            model_dir=model_dir,
+            default_fs=_default_fs(spark),
+            seed=seed,
+            release_port=release_port,
+            extra_env=dict(node_env or {}),
+        )
+        task = NodeTask(plan, options, payload, gpu_counts)
+        launch = Launch(spark, task, profile, group=options.run_id, ended=coordinator.end_job)
+        cluster = cls(spark, coordinator, launch, options)
+        with cluster._cancelled_on_error():
+            launch.start()
+            cluster._await_start(reservation_timeout)
+            if tensorboard:
+                cluster._start_tensorboard()
+        cluster._timings["start"] = time.monotonic() - began
+        return cluster
+
+    def _await_start(self, timeout_s: float) -> None:
+        started = self._coordinator.wait(lambda state: not state.missing(), timeout_s=timeout_s)
+        self._raise_error()
+        if not started:
+            missing = ", ".join(self._coordinator.state.missing())
+            raise ReservationTimeout(
+                f"after {timeout_s:g} s these nodes were not up: {missing}",
+                hint="other jobs may hold the slots: see the Spark UI; or raise reservation_timeout",
+            )
+
+    # --- train -------------------------------------------------------------------------------------------------------
+
+    def train(
+        self,
+        data: Any,
+        num_epochs: int = 1,
+        feed_timeout: float = 600,
+        qname: str = "input",
+        *,
+        validation: Any = None,
+    ) -> None:
+        """Feeds a DataFrame to the nodes, and returns when they have taken `num_epochs` epochs of it or have ended.
+
+        Spark goes over the data once; later epochs come from the nodes' memory. When all nodes stop early, so does the
+        Spark job.
+
+        Args:
+            data: a DataFrame.
+            num_epochs: how often each row is to be taken; 0: until every node has stopped asking.
+            feed_timeout: seconds without any progress, of Spark or of a node, after which the cluster is given up.
+            qname: the queue; `input` is what `ctx.dataset(name="train")` reads.
+            validation: a DataFrame for `ctx.dataset(name="validation")`, fed before `data` and kept for all epochs.
+
+        Raises:
+            ConfigError: the cluster is not in InputMode.SPARK, or the arguments cannot be.
+            EmptyFeedError: the data has no rows, or fewer than nodes train.
+            FeedError: Spark could not compute the data.
+            FeedTimeout: nothing moved for `feed_timeout` seconds.
+            NodeError: a node failed. Errors of our own tree, as SchemaError, come as they were raised on the node.
+        """
+        self._check_train(data, num_epochs, qname)
+        began = time.monotonic()
+        with self._cancelled_on_error():
+            if validation is not None:
+                self._check_train(validation, 0, "validation")
+                self._feed(validation, 0, "validation")
+            job, feed = self._feed(data, num_epochs, qname)
+            try:
+                self._await_feed(job, feed, num_epochs, qname, feed_timeout, began)
+            finally:
+                job.cancel()
+
+    def _check_train(self, data: Any, num_epochs: int, qname: str) -> None:
+        if self._stopped:
+            raise ClusterStopped("train was called on a cluster that was stopped", hint="run a new one")
+        if not self._options.fed:
+            raise ConfigError(
+                "train was called in InputMode.TENSORFLOW, where nodes read files themselves",
+                hint="run with input_mode=InputMode.SPARK",
+            )
+        if isinstance(num_epochs, bool) or not isinstance(num_epochs, int) or num_epochs < 0:
+            raise ConfigError(f"num_epochs is {num_epochs!r}, expected 0 or more", hint="0: as many as nodes ask for")
+        if qname not in self._options.queues:
+            known = ", ".join(self._options.queues)
+            raise ConfigError(f"there is no queue {qname!r}: they are {known}", hint="name it in run(queues=...)")
+        if not hasattr(data, "mapInArrow"):
+            raise ConfigError(
+                f"train got a {type(data).__name__}, expected a DataFrame", hint="spark.createDataFrame(rdd) makes one"
+            )
+
+    def _feed(self, data: Any, num_epochs: int, qname: str) -> tuple[FeedJob, str]:
+        """Announces a feed to the nodes and starts the Spark job that sends it."""
+        from pyspark.sql.pandas.types import to_arrow_schema
+
+        schema = to_arrow_schema(data.schema)
+        opened: list[str] = []
+
+        def open_feed(state: ClusterState) -> Any:
+            feed, news = state.feeds.open(qname, schema_text(schema), num_epochs)
+            opened.append(feed.opened.feed)
+            return news
+
+        self._coordinator.act(open_feed)
+        inboxes = tuple(inbox for inbox in addresses(self._coordinator.state) if inbox is not None)
+        feeder = Feeder(opened[0], inboxes, self._options.secret, schema)
+        group = f"{self._options.run_id}-{opened[0]}"
+        job = FeedJob(self._spark, data, feeder, group, f"feed {opened[0]} of {self._options.run_id}", self._fed)
+        self._jobs.append(job)
+        job.start()
+        return job, opened[0]
+
+    def _fed(self, job: FeedJob) -> None:
+        """Called when a feed job has ended: tells the nodes the totals, so that they can plan the rest."""
+        if job.failure is None:
+            feed = job.feeder.feed
+            self._coordinator.act(lambda state: state.feeds.by_id[feed].finish(job.totals, job.partitions))
+        self._coordinator.wake()
+
+    def _await_feed(
+        self, job: FeedJob, feed: str, num_epochs: int, qname: str, feed_timeout: float, began: float
+    ) -> None:
+        jobs = [*self._jobs]
+        self._await_progress(lambda _: any(j.failure for j in jobs) or job.done, feed, qname, feed_timeout)
+        self._timings["feed"] += time.monotonic() - began
+        failure = next((j.failure for j in jobs if j.failure), None)
+        if failure is not None and self._coordinator.state.training():
+            # Feeders fail too when a node does: wait a moment for what it has to say.
+            self._coordinator.wait(lambda state: bool(state.failures), timeout_s=policy.SETTLE_S)
+            self._raise_error()
+            raise failure
+
+        def taken(state: ClusterState) -> bool:
+            wanted = num_epochs or WEEK_S
+            passes = state.feeds.by_id[feed].passes
+            return all(passes(n) >= wanted or not state.feeds.wants_rows(qname, n) for n in state.training())
+
+        self._await_progress(taken, feed, qname, feed_timeout)
+
+    def _await_progress(
+        self, condition: Callable[[ClusterState], bool], feed: str, qname: str, feed_timeout: float
+    ) -> None:
+        """Waits for the condition or for all nodes to stop asking, as long as something moves."""
+
+        def met(state: ClusterState) -> bool:
+            asking = [n for n in state.training() if state.feeds.wants_rows(qname, n)]
+            return condition(state) or not asking
+
+        while True:
+            quiet_s = time.monotonic() - self._coordinator.last_event_s
+            if self._coordinator.wait(met, timeout_s=max(0.01, feed_timeout - quiet_s)):
+                self._raise_error()
+                return
+            if time.monotonic() - self._coordinator.last_event_s >= feed_timeout:
+                raise FeedTimeout(
+                    f"nothing has moved for {feed_timeout:g} s: {who_waits(self._coordinator.state, feed)}",
+                    hint="look at the node that has taken nothing, or raise feed_timeout if its steps are that long",
+                )
+
+    # --- shutdown ----------------------------------------------------------------------------------------------------
+
+    def shutdown(self, ssc: Any = None, grace_secs: float = 0, timeout: float = 259200) -> list[Any]:
+        """Waits until map_fun has returned on every node, ends the nodes, and gives what it returned.
+
+        Args:
+            ssc: a StreamingContext to stop first.
+            grace_secs: accepted for TensorFlowOnSpark's programs; nodes are waited for, so nobody needs to guess.
+            timeout: seconds after which nodes that still work are stopped; -1: none.
+
+        Returns:
+            What map_fun returned, by node number; None for a ps.
+
+        Raises:
+            NodeError: a node failed.
+            ClusterError: nodes still worked at the time limit.
+        """
+        if self._results is not None:
+            return self._results
+        if self._stopped:
+            raise ClusterStopped("shutdown was called on a cluster that was cancelled", hint="run a new one")
+        if ssc is not None:
+            ssc.stop(stopSparkContext=False, stopGraceFully=True)
+        with self._cancelled_on_error():
+            self._coordinator.act(lambda state: state.feeds.close(self._options.queues))
+            returned = self._coordinator.wait(lambda s: not s.working(), timeout_s=None if timeout < 0 else timeout)
+            self._raise_error()
+            if not returned:
+                working = ", ".join(self._coordinator.state.working())
+                raise ClusterError(
+                    f"after {timeout:g} s map_fun still ran on {working}", hint="raise shutdown(timeout=...)"
+                )
+            began = time.monotonic()
+            self._coordinator.wait_job(timeout_s=None)
+            self._raise_error()
+            self._results = [self._launch.result(node.number) for node in self._coordinator.state.topology]
+            self._close()
+            self._timings["stop"] = time.monotonic() - began
+        return self._results
+
+    def cancel(self, reason: str = "the driver cancelled the cluster") -> None:
+        """Ends all nodes at once. Harmless if the cluster has ended."""
+        if self._stopped:
+            return
+        self._coordinator.abort(reason)
+        if not self._coordinator.wait_job(timeout_s=2.0):  # nodes end by themselves; Spark's way takes longer
+            self._launch.cancel()
+            self._coordinator.wait_job(timeout_s=STOP_S)
+        self._close()
+
+    def __enter__(self) -> TFCluster:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None:
+            self.cancel(f"the driver's block was left by {type(error).__name__}")
+        elif not self._stopped:
+            self.shutdown()
+
+    # --- looking at it -----------------------------------------------------------------------------------------------
+
+    def tensorboard_url(self) -> str | None:
+        """Gives the URL of the TensorBoard started with the cluster, or None without one."""
+        return self._tensorboard.url if self._tensorboard else None
+
+    def timings(self) -> dict[str, float]:
+        """Gives seconds: `start` until every map_fun was entered, `feed` until all rows were with the nodes, `stop`
+        from the last map_fun's return until nothing was left."""
+        return dict(self._timings)
+
+    def add_progress_listener(self, listener: Callable[[dict[str, Any]], None]) -> None:
+        """Calls `listener` with each `ctx.report(...)` of a node, as a dict with its name under `node`.
+
+        It is called from a background thread, and should return soon.
+        """
+        self._coordinator.add_listener(listener)
+
+    # --- inner -------------------------------------------------------------------------------------------------------
+
+    def _start_tensorboard(self) -> None:
+        from tfspark_cnn.cluster.tensorboard import start
+
+        assert self._options.log_dir is not None
+        self._tensorboard = start(self._options.log_dir, host=_driver_address(self._spark)[1])
+
+    def _raise_error(self) -> None:
+        error = self._coordinator.error()
+        if error is not None:
+            raise error
+        if self._coordinator.job_ended and self._coordinator.state.working():
+            raise ClusterError("Spark ended the job of the nodes", hint="was it cancelled in the Spark UI?")
+
+    @contextlib.contextmanager
+    def _cancelled_on_error(self) -> Any:
+        """Leaves nothing running when the block fails, by an interrupt too; the first error stays the one raised."""
+        try:
+            yield
+        except BaseException as error:
+            self._cancel_quietly(error)
+            raise
+
+    def _cancel_quietly(self, error: BaseException) -> None:
+        try:
+            self.cancel(f"the driver met {type(error).__name__}")
+        except Exception:  # clean-up never replaces the first error
+            log.warning("could not end the cluster in good order", exc_info=True)
+
+    def _close(self) -> None:
+        self._stopped = True
+        for job in self._jobs:
+            job.cancel()
+        self._launch.join(STOP_S)
+        if self._tensorboard is not None:
+            self._tensorboard.stop()
+        self._finalizer.detach()
+        self._coordinator.close()
+
+
+def who_waits(state: ClusterState, feed: str) -> str:
+    """Says how far Spark and each node are with a feed."""
+    fed = state.feeds.by_id[feed]
+    words = [f"{fed.rows_received()} rows are with the nodes" + (", all there are" if fed.complete else " so far")]
+    for number in fed.shares:
+        name = state.topology.nodes[number].name
+        readers = [r.consumed[number] for r in fed.readers.values() if number in r.consumed]
+        if state.nodes[number].returned:
+            words.append(f"{name} has returned")
+        elif not any(number in reader.attached for reader in fed.readers.values()):
+            words.append(f"{name} has not asked for the dataset")
+        elif not readers:
+            words.append(f"{name} has taken nothing")
+        else:
+            words.append(f"{name} has taken {readers[0].passes} epochs and {readers[0].step} steps")
+    return ", ".join(words)
+
+
+def _session(sc: Any) -> Any:
+    from pyspark.sql import SparkSession
+
+    if isinstance(sc, SparkSession):
+        return sc
+    if hasattr(sc, "parallelize") and hasattr(sc, "_jsc"):
+        return SparkSession(sc)
+    raise ConfigError(
+        f"sc is a {type(sc).__name__}, expected a SparkContext or a SparkSession",
+        hint="pass spark = SparkSession.builder.getOrCreate()",
+    )
+
+
+def _use_this_python(sc: Any) -> None:
+    """Lets executors of a local master run the interpreter that we run in, unless they were told another.
+
+    Spark's default is the `python3` of the search path, which on a laptop is seldom the one of the virtual environment.
+    """
+    told = env.get("PYSPARK_PYTHON") or sc.getConf().get("spark.pyspark.python")
+    if sc.master.startswith("local") and not told and sc.pythonExec != sys.executable:
+        log.info("executors use %s; set PYSPARK_PYTHON for another", sys.executable)
+        sc.pythonExec = sys.executable
+
+
+def _input_mode(value: int) -> InputMode:
+    try:
+        return InputMode(value)
+    except ValueError as error:
+        raise ConfigError(f"input_mode is {value!r}, expected InputMode.SPARK or InputMode.TENSORFLOW") from error
+
+
+def _check(*, driver_ps_nodes: bool, reservation_timeout: float, tensorboard: bool, log_dir: str | None) -> None:
+    if driver_ps_nodes:
+        raise ConfigError("driver_ps_nodes=True is not supported yet", hint="leave it out: ps nodes run on executors")
+    if not reservation_timeout > 0:
+        raise ConfigError(f"reservation_timeout is {reservation_timeout!r} s, expected more than 0", hint="pass 600")
+    if tensorboard and not log_dir:
+        raise ConfigError("tensorboard=True needs to know where event files go", hint="pass log_dir='...'")
+
+
+def _payload(map_fun: Any, tf_args: Any) -> bytes:
+    if isinstance(map_fun, str):
+        module, colon, function = map_fun.partition(":")
+        if not (module and colon and function):
+            raise MapFunError(f"map_fun is {map_fun!r}, expected 'package.module:function'", hint="name the function")
+    elif not callable(map_fun):
+        raise MapFunError(f"map_fun is a {type(map_fun).__name__}, expected a function of (args, ctx)")
+    else:
+        _check_signature(map_fun)
+    try:
+        payload: bytes = cloudpickle.dumps((map_fun, tf_args))
+    except Exception as error:  # pickling runs the user's code, which raises what it likes
+        raise MapFunError(
+            f"map_fun or its args cannot be pickled: {type(error).__name__}: {error}",
+            hint="make locks, sessions, SparkContexts and open files inside map_fun, not outside of it",
+        ) from error
+    return payload
+
+
+def _check_signature(map_fun: Callable[..., Any]) -> None:
+    try:
+        inspect.signature(map_fun).bind(None, None)
+    except TypeError as error:
+        raise MapFunError(f"map_fun cannot be called as map_fun(args, ctx): {error}") from error
+    except ValueError:  # a builtin without a signature: the node will tell
+        return
+
+
+def _driver_address(spark: Any) -> tuple[str, str]:
+    """Gives the driver's address as executors know it, and the one to listen on."""
+    conf = spark.sparkContext.getConf()
+    public = conf.get("spark.driver.host") or "127.0.0.1"
+    return public, conf.get("spark.driver.bindAddress") or public
+
+
+def _coordinator(spark: Any, plan: topology.Topology, secret: str) -> Coordinator:
+    public, bind = _driver_address(spark)
+    try:
+        return Coordinator(plan, secret=secret, bind_host=bind, public_host=public)
+    except OSError as error:
+        raise ClusterError(
+            f"the coordinator cannot listen on {bind}: {error}", hint="set spark.driver.bindAddress"
+        ) from error
+
+
+def _default_fs(spark: Any) -> str:
+    found = spark.sparkContext._jsc.hadoopConfiguration().get("fs.defaultFS")
+    return "file://" if found in (None, "file:///") else str(found)
+
+
+def _profile(spark: Any, gpu_counts: Mapping[Any, int | None]) -> Any:
+    """Gives a profile that asks for as many GPUs per task as any role wants, or None if the application's will do."""
+    wanted = max((count or 0 for count in gpu_counts.values()), default=0)
+    configured = spark.sparkContext.getConf().get("spark.task.resource.gpu.amount")
+    if not wanted or (configured and float(configured) == wanted):
+        return None
+    from pyspark.resource import ResourceProfileBuilder, TaskResourceRequests
+
+    cpus = int(spark.sparkContext.getConf().get("spark.task.cpus", "1"))
+    return ResourceProfileBuilder().require(TaskResourceRequests().cpus(cpus).resource("gpu", wanted)).build
+
+
+def _end(coordinator: Coordinator, launch: Launch) -> None:
+    """Ends a cluster that nobody has shut down, when the program ends or the object is gone."""
+    coordinator.abort("the driver's program has ended")
+    coordinator.wait_job(timeout_s=2.0)
+    coordinator.close()

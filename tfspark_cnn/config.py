@@ -1,0 +1,315 @@
+"""What a training run is told: five tables, validated once, from four places.
+
+A setting is taken from the first that has it: a flag (`--set train.epochs=3`), the environment
+(`TFSPARK_CNN_TRAIN__EPOCHS=3`), the TOML file, the default below.
+
+Example:
+    >>> load("conf/digits.toml", flags=("train.epochs=3",)).train.epochs
+    3
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import Field, asdict, dataclass, field, fields
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from tfspark_cnn import env
+from tfspark_cnn.errors import ConfigError
+
+Scalar: TypeAlias = str | int | float | bool
+
+
+class Optimizer(StrEnum):
+    """The optimizers a configuration can name; each is the Keras optimizer of that name."""
+
+    ADAM = "adam"
+    ADAMW = "adamw"
+    NADAM = "nadam"
+    RMSPROP = "rmsprop"
+    SGD = "sgd"
+
+
+def _setting(default: Scalar, expected: str, holds: Callable[[Any], bool]) -> Any:
+    return field(default=default, metadata={"expected": expected, "holds": holds})
+
+
+def _at_least(lowest: int, default: int) -> Any:
+    return _setting(default, f"a whole number from {lowest} on", lambda value: value >= lowest)
+
+
+def _positive(default: float, unit: str = "a number") -> Any:
+    return _setting(default, f"{unit} greater than 0", lambda value: value > 0)
+
+
+def _text(default: str) -> Any:
+    return _setting(default, "a text that is not empty", bool)
+
+
+class _Table:
+    """Validates its fields when made, so that an instance is always right."""
+
+    def __post_init__(self) -> None:
+        for setting in fields(self):  # type: ignore[arg-type]  # every subclass is a dataclass
+            if "holds" in setting.metadata:
+                key = f"{type(self).__name__}.{setting.name}"
+                object.__setattr__(self, setting.name, _checked(setting, getattr(self, setting.name), key=key))
+
+
+@dataclass(frozen=True)
+class DataConfig(_Table):
+    """Table `[data]`: where the rows come from.
+
+    Attributes:
+        source: a name that `tfspark_cnn.data` knows.
+        test_fraction: the part of the rows that is held out for the accuracy.
+        partitions: of the DataFrame; any number trains the same rows.
+    """
+
+    source: str = _text("digits")
+    test_fraction: float = _setting(0.2, "a number between 0 and 1, both excluded", lambda value: 0 < value < 1)
+    partitions: int = _at_least(1, 4)
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Table `[model]`: the network.
+
+    Attributes:
+        name: a name that `tfspark_cnn.models.registry` knows.
+        parameters: passed to the network's builder by name; table `[model.parameters]`.
+    """
+
+    name: str = _text("small_cnn")
+    parameters: Mapping[str, Scalar] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Validates the name; the network's builder knows its own parameters, and checks them."""
+        _checked(fields(self)[0], self.name, key="ModelConfig.name")
+
+
+@dataclass(frozen=True)
+class TrainConfig(_Table):
+    """Table `[train]`.
+
+    Attributes:
+        epochs: passes over the rows.
+        batch_size: rows in a step of one node; the global batch is this times `cluster.num_workers`.
+        learning_rate: the optimizer's.
+        optimizer: one of `Optimizer`.
+        seed: of the split, the initial weights, the order of rows and dropout.
+    """
+
+    epochs: int = _at_least(1, 20)
+    batch_size: int = _at_least(1, 32)
+    learning_rate: float = _positive(0.002)
+    optimizer: str = _setting("adam", f"one of {', '.join(Optimizer)}", lambda value: value in list(Optimizer))
+    seed: int = _at_least(0, 0)
+
+
+@dataclass(frozen=True)
+class ClusterConfig(_Table):
+    """Table `[cluster]`.
+
+    Attributes:
+        num_workers: nodes that train: the chief and the workers together.
+        num_ps: parameter servers besides them.
+        reservation_timeout: seconds until every node must have registered.
+        master: Spark's master; `local` is an embedded Spark with as many slots as are needed.
+    """
+
+    num_workers: int = _at_least(1, 2)
+    num_ps: int = _at_least(0, 0)
+    reservation_timeout: float = _positive(600.0, "seconds")
+    master: str = _text("local")
+
+
+@dataclass(frozen=True)
+class OutputConfig(_Table):
+    """Table `[output]`.
+
+    Attributes:
+        dir: folder for the saved model, the event files and Spark's log; created if missing.
+        tensorboard: whether a TensorBoard is served while the cluster lives.
+    """
+
+    dir: str = _text("runs/digits")
+    tensorboard: bool = _setting(False, "true or false", lambda value: True)
+
+
+@dataclass(frozen=True)
+class Config:
+    """A whole training run."""
+
+    data: DataConfig = field(default_factory=DataConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    cluster: ClusterConfig = field(default_factory=ClusterConfig)
+    output: OutputConfig = field(default_factory=OutputConfig)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Gives the tables as plain dictionaries, for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class _Given:
+    """One setting, and where it was given: a flag and a variable are still text, a TOML value has its type."""
+
+    value: Any
+    origin: str
+    is_text: bool = False
+
+
+_TABLES: dict[str, Any] = {
+    "data": DataConfig,
+    "model": ModelConfig,
+    "train": TrainConfig,
+    "cluster": ClusterConfig,
+    "output": OutputConfig,
+}
+_FREE_TABLE = "model.parameters."
+_TYPES: dict[str, tuple[type, str]] = {
+    "str": (str, "a text"),
+    "int": (int, "a whole number"),
+    "float": (float, "a number"),
+    "bool": (bool, "true or false"),
+}
+
+
+def load(path: str | Path | None = None, *, flags: Iterable[str] = ()) -> Config:
+    """Gives the configuration of a run.
+
+    Args:
+        path: of a TOML file; None takes the defaults.
+        flags: `table.key=value`, as `--set` gives them; they win over everything else.
+
+    Raises:
+        ConfigError: The file cannot be read, a key is unknown, or a value is none that the key can have.
+    """
+    given = _from_toml(Path(path)) if path is not None else {}
+    given |= {key: _Given(text, f"in {env.variable_of(key)}", True) for key, text in env.overrides().items()}
+    given |= dict(_from_flag(flag) for flag in flags)
+    for key, setting in given.items():
+        _refuse_unknown(key, setting.origin)
+    return Config(**{name: _table(name, given) for name in _TABLES})
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """Gives the cure for a name that is not known: the one that was probably meant, or all there are."""
+    choices = sorted(known)
+    close = difflib.get_close_matches(name, choices, n=1)
+    return f"did you mean {close[0]!r}?" if close else f"use one of: {', '.join(choices)}"
+
+
+def _from_toml(path: Path) -> dict[str, _Given]:
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise _syntax_error(path, error) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not UTF-8 text ({error.reason})", hint="save it as UTF-8") from error
+    except OSError as error:
+        reason = error.strerror or "cannot be read"
+        raise ConfigError(f"expected a TOML file, received {path}: {reason}", hint="pass conf/digits.toml") from error
+    return {key: _Given(value, f"in {path}") for key, value in _flat(tables)}
+
+
+def _syntax_error(path: Path, error: tomllib.TOMLDecodeError) -> ConfigError:
+    text = str(error)
+    # Attributes for the place came with Python 3.14 only; before, it is the end of the message.
+    place = re.search(r" \(at line (\d+), column (\d+)\)$", text)
+    if place is None:
+        return ConfigError(f"{path} is not TOML: {text}", hint="mend the end of the file")
+    line, column = place.groups()
+    reason = text[: place.start()]
+    return ConfigError(f"{path}, line {line}, column {column}: {reason}", hint=f"mend line {line}; see https://toml.io")
+
+
+def _flat(tables: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
+    for name, value in tables.items():
+        # A table where a value belongs stays whole, so that the error is about its type.
+        if isinstance(value, dict) and f"{prefix}{name}." in {f"{table}." for table in _TABLES} | {_FREE_TABLE}:
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def _from_flag(flag: str) -> tuple[str, _Given]:
+    key, equals, text = flag.partition("=")
+    if not equals:
+        raise ConfigError(f"expected --set table.key=value, received {flag!r}", hint="write --set train.epochs=3")
+    return key.strip(), _Given(text.strip(), f"in --set {flag}", True)
+
+
+def _refuse_unknown(key: str, origin: str) -> None:
+    table, _, name = key.partition(".")
+    if table not in _TABLES:
+        raise ConfigError(f"unknown table [{table}] {origin}", hint=suggestion(table, _TABLES))
+    known = [setting.name for setting in fields(_TABLES[table])]
+    if not name:
+        raise ConfigError(f"{table} {origin} is a value, expected the table [{table}]", hint=f"write [{table}]")
+    if name not in known and not key.startswith(_FREE_TABLE):
+        raise ConfigError(f"unknown key {key} {origin}", hint=suggestion(name, known))
+
+
+def _table(name: str, given: Mapping[str, _Given]) -> Any:
+    kind = _TABLES[name]
+    values = {
+        setting.name: _value(setting, given[f"{name}.{setting.name}"], f"{name}.{setting.name}")
+        for setting in fields(kind)
+        if f"{name}.{setting.name}" in given
+    }
+    if kind is ModelConfig:
+        values["parameters"] = _parameters(given)
+    return kind(**values)
+
+
+def _value(setting: Field[Any], given: _Given, key: str) -> Any:
+    if key == _FREE_TABLE.rstrip("."):
+        raise ConfigError(f"{key} {given.origin} is a value, expected the table [{key}]", hint=f"write [{key}]")
+    value = _from_text(given.value, str(setting.type)) if given.is_text else given.value
+    return _checked(setting, value, key=key, origin=given.origin)
+
+
+def _parameters(given: Mapping[str, _Given]) -> dict[str, Scalar]:
+    chosen = {key.removeprefix(_FREE_TABLE): one for key, one in given.items() if key.startswith(_FREE_TABLE)}
+    return {name: _from_text(one.value, "any") if one.is_text else one.value for name, one in chosen.items()}
+
+
+def _from_text(text: str, expected_type: str) -> Any:
+    """Reads the value of a flag or a variable as TOML does; what TOML cannot read is a text without quotes."""
+    if expected_type == "bool":
+        text = text.lower()  # TRUE and False are what people write into an environment
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+    return text if expected_type == "str" and not isinstance(value, str) else value
+
+
+def _checked(setting: Field[Any], value: Any, *, key: str, origin: str = "") -> Any:
+    kind, noun = _TYPES[str(setting.type)]
+    place = f"{key} {origin}".strip()
+    if kind is float and type(value) is int:
+        value = float(value)
+    # bool is an int in Python, but nobody means one epoch by true.
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        received = f"{value!r} ({type(value).__name__})"
+        raise ConfigError(f"{place}: expected {noun}, received {received}", hint=_example(setting, key))
+    if not setting.metadata["holds"](value):
+        raise ConfigError(
+            f"{place}: expected {setting.metadata['expected']}, received {value!r}", hint=_example(setting, key)
+        )
+    return value
+
+
+def _example(setting: Field[Any], key: str) -> str:
+    default = setting.default
+    shown = str(default).lower() if isinstance(default, bool) else repr(default).replace("'", '"')
+    return f"set {key} = {shown}, the default, or another such value"

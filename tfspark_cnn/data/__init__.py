@@ -1,0 +1,67 @@
+"""Where rows come from: one module per source, and the register of their names.
+
+Example:
+    >>> source("digits").image_shape
+    (8, 8, 1)
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+from tfspark_cnn.config import suggestion
+from tfspark_cnn.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+__all__ = ["Source", "names", "source"]
+
+Load: TypeAlias = Callable[..., "tuple[DataFrame, DataFrame]"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A named set of labelled images.
+
+    Attributes:
+        name: how a configuration calls it.
+        image_shape: `(height, width, channels)` of a row of column `image`, which holds it flat, row-major.
+        classes: labels are 0 to `classes - 1`.
+        loader: `package.module:function`, called as
+            `load(spark, *, test_fraction, seed, partitions) -> (training rows, held-out rows)`.
+    """
+
+    name: str
+    image_shape: tuple[int, int, int]
+    classes: int
+    loader: str
+
+    def load(self) -> Load:
+        """Gives the function that makes the two DataFrames; its module is imported only now."""
+        module, _, function = self.loader.partition(":")
+        found: Load = getattr(importlib.import_module(module), function)
+        return found
+
+
+_SOURCES = (Source("digits", image_shape=(8, 8, 1), classes=10, loader="tfspark_cnn.data.digits:digits"),)
+
+
+def names() -> tuple[str, ...]:
+    """Gives the names of all sources."""
+    return tuple(one.name for one in _SOURCES)
+
+
+def source(name: str) -> Source:
+    """Gives the source of that name.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    for one in _SOURCES:
+        if one.name == name:
+            return one
+    raise ConfigError(f"expected a known data source, received {name!r}", hint=suggestion(name, names()))

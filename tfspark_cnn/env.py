@@ -1,0 +1,68 @@
+"""The only reader of the environment: every variable this package looks at is named here.
+
+Example:
+    >>> overrides()          # with TFSPARK_CNN_TRAIN__EPOCHS=3 in the environment
+    {'train.epochs': '3'}
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+PREFIX = "TFSPARK_CNN_"
+
+
+def get(name: str, default: str | None = None) -> str | None:
+    """Gives the value of one variable; an empty one counts as not set, as shells mean it."""
+    return os.environ.get(name) or default
+
+
+def java_home() -> Path | None:
+    """Gives the folder in JAVA_HOME, or None where it is not set."""
+    home = get("JAVA_HOME")
+    return Path(home) if home else None
+
+
+def search_path() -> str:
+    """Gives PATH: the folders programs are looked for in."""
+    return get("PATH", os.defpath) or os.defpath
+
+
+def spark_local_ip() -> str | None:
+    """Gives SPARK_LOCAL_IP, the address Spark is to bind, or None where it is not set."""
+    return get("SPARK_LOCAL_IP")
+
+
+def pyspark_python() -> str | None:
+    """Gives PYSPARK_PYTHON, the interpreter that Spark's Python tasks run on, or None where it is not set."""
+    return get("PYSPARK_PYTHON")
+
+
+def overrides(prefix: str = PREFIX) -> dict[str, str]:
+    """Gives the settings of a configuration that the environment overrides.
+
+    A double underscore stands for the dot: `TFSPARK_CNN_TRAIN__EPOCHS=3` is `{"train.epochs": "3"}`. Names without one
+    are no settings of a configuration and are left out.
+
+    Args:
+        prefix: what the names of the variables start with.
+    """
+    named = {name.removeprefix(prefix): value for name, value in os.environ.items() if name.startswith(prefix)}
+    return {name.lower().replace("__", "."): value for name, value in sorted(named.items()) if "__" in name}
+
+
+def variable_of(key: str, prefix: str = PREFIX) -> str:
+    """Gives the variable that overrides a setting: `train.epochs` is `TFSPARK_CNN_TRAIN__EPOCHS`."""
+    return prefix + key.upper().replace(".", "__")
+
+
+def child_environment(updates: Mapping[str, str | None]) -> dict[str, str]:
+    """Gives a copy of the environment for a child process; this process keeps its own.
+
+    Args:
+        updates: variables to set; None removes one.
+    """
+    merged: dict[str, str | None] = {**os.environ, **updates}
+    return {name: value for name, value in merged.items() if value is not None}

@@ -1,0 +1,155 @@
+"""The node-side receiver of the feed: an Arrow Flight server that feeders write their shares to.
+
+One `do_put` stream carries the share that one try of one partition has for this node:
+
+    feeder                                           inbox
+    descriptor {"feed", "partition"}   ──────────>
+                                       <──────────   resume: rows of the share held already
+    record batch, metadata: first row  ──────────>   ledger decides what of it is new
+    ...
+    metadata: commit, rows of the share ─────────>
+                                       <──────────   done: the share is complete
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+from pyarrow import flight
+
+from tfspark_cnn.errors import FeedError, TFSparkError
+from tfspark_cnn.feed.cache import FeedStore
+from tfspark_cnn.feed.transport import Service, endpoint
+
+OPEN_WAIT_S = 30.0
+"""How long a stream waits for its feed to be announced to this node: the announcement travels another way."""
+
+_MARK = struct.Struct("<cq")
+BATCH, COMMIT = b"b", b"c"
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What goes with a record batch, or ends a share: a kind, and the first row or the number of rows."""
+
+    kind: bytes
+    row: int
+
+    def pack(self) -> bytes:
+        """Gives the nine bytes that travel."""
+        return _MARK.pack(self.kind, self.row)
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Mark:
+        """Reads them.
+
+        Raises:
+            FeedError: they are something else.
+        """
+        if len(body) != _MARK.size or body[:1] not in (BATCH, COMMIT):
+            raise FeedError(f"a stream carries {len(body)} unknown bytes of metadata, expected {_MARK.size}")
+        return cls(*_MARK.unpack(body))
+
+
+def descriptor(feed: str, partition: int) -> flight.FlightDescriptor:
+    """Gives what names a share: the node is the one it is sent to."""
+    return flight.FlightDescriptor.for_command(json.dumps({"feed": feed, "partition": partition}))
+
+
+class Inbox(Service):
+    """Receives the shares of one node.
+
+    Args:
+        host: the address to listen on, by which feeders reach this node too.
+        secret: of the cluster.
+        broken: called with the error when rows arrive that cannot be right, however often they are sent.
+    """
+
+    def __init__(self, host: str, secret: str, *, broken: Callable[[TFSparkError], None]) -> None:
+        self._stores: dict[str, FeedStore] = {}
+        self._opened = threading.Condition()
+        self._broken = broken
+        super().__init__(host, secret)
+        self.location = endpoint(host, self.port)
+
+    def add(self, feed: str, store: FeedStore) -> None:
+        """Lets rows of a feed in."""
+        with self._opened:
+            self._stores[feed] = store
+            self._opened.notify_all()
+
+    def remove(self, feed: str) -> None:
+        """Forgets a feed and its rows."""
+        with self._opened:
+            self._stores.pop(feed, None)
+
+    def do_put(self, context: Any, descriptor: Any, reader: Any, writer: Any) -> None:
+        """Takes one share; see the top of this module."""
+        try:
+            share = json.loads(descriptor.command)
+            store, partition = self._store(share["feed"]), int(share["partition"])
+            writer.write(Mark(BATCH, store.resume(partition)).pack())
+            self._receive(store, partition, reader, writer)
+        except TFSparkError as error:
+            self._broken(error)
+            raise flight.FlightServerError(str(error)) from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise flight.FlightServerError(f"not a share of a feed: {type(error).__name__}") from error
+
+    def _receive(self, store: FeedStore, partition: int, reader: Any, writer: Any) -> None:
+        for chunk in reader:
+            mark = Mark.unpack(chunk.app_metadata.to_pybytes() if chunk.app_metadata else b"")
+            if mark.kind == COMMIT:
+                store.commit(partition, mark.row)
+                writer.write(mark.pack())
+            else:
+                store.accept(partition, mark.row, chunk.data)
+
+    def _store(self, feed: str) -> FeedStore:
+        with self._opened:
+            if not self._opened.wait_for(lambda: feed in self._stores, OPEN_WAIT_S):
+                raise flight.FlightServerError(f"feed {feed!r} was not announced to this node in {OPEN_WAIT_S:.0f} s")
+            return self._stores[feed]
+
+
+class Share:
+    """The feeder's end of one share: skips what the inbox holds, sends the rest, commits.
+
+    Args:
+        client: of the node's inbox.
+        feed: which feed.
+        partition: Spark's number of the partition.
+        schema: of the record batches to come.
+    """
+
+    def __init__(self, client: flight.FlightClient, *, feed: str, partition: int, schema: pa.Schema) -> None:
+        self.rows = 0
+        self._writer, self._reader = client.do_put(descriptor(feed, partition), schema)
+        self._held = self._answer().row
+
+    def send(self, batch: pa.RecordBatch) -> None:
+        """Sends the next rows of the share; blocks while the inbox takes none."""
+        start, self.rows = self.rows, self.rows + batch.num_rows
+        if not batch.num_rows or self.rows <= self._held:
+            return
+        skip = max(0, self._held - start)
+        self._writer.write_with_metadata(batch.slice(skip), Mark(BATCH, start + skip).pack())
+
+    def commit(self) -> None:
+        """Ends the share, and waits until the inbox has all of it."""
+        self._writer.write_metadata(Mark(COMMIT, self.rows).pack())
+        self._answer()
+        self._writer.close()
+
+    def _answer(self) -> Mark:
+        body = self._reader.read()
+        if body is None:
+            self._writer.close()  # raises what the inbox said
+            raise FeedError("an inbox ended the stream without a word")
+        return Mark.unpack(body.to_pybytes())

@@ -1,0 +1,304 @@
+"""Batches for one node, epoch by epoch: what `ctx.dataset` is made of.
+
+The first epoch runs while rows still arrive, as far as the coordinator has said that every node has data; once the
+totals are known, every node plans the rest by itself, the same way (`epochs.plan`).
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from tfspark_cnn.errors import EmptyFeedError, FeedError
+from tfspark_cnn.feed import batching, epochs, schema
+from tfspark_cnn.feed.cache import ColumnReader, FeedStore, wait_for
+from tfspark_cnn.feed.epochs import EpochPlan
+from tfspark_cnn.feed.schema import Column, ResolvedColumn, TensorSpec
+
+log = logging.getLogger(__name__)
+
+Batch = tuple[NDArray[np.generic], ...]
+
+
+@dataclass
+class NodeFeed:
+    """One `train` call as a node sees it. Everything here changes under `store.changed`.
+
+    Attributes:
+        name: of the feed.
+        schema: of its rows.
+        num_epochs: asked for by `train`; 0: as many as the nodes want.
+        share: our place among the data nodes.
+        store: the rows that are here.
+        agreed: by reader, what each data node takes per step; known when all have attached.
+        steps_ready: by reader, full steps of the first epoch that every node has data for.
+        totals: rows of each share, once all are with the nodes.
+    """
+
+    name: str
+    schema: pa.Schema
+    num_epochs: int
+    share: int
+    store: FeedStore
+    agreed: dict[int, list[int]] = field(default_factory=dict)
+    steps_ready: dict[int, int] = field(default_factory=dict)
+    totals: list[int] | None = None
+
+    def agree(self, reader: int, batch_rows: list[int]) -> None:
+        """Takes note of what each data node takes per step."""
+        with self.store.changed:
+            self.agreed[reader] = batch_rows
+            self.store.changed.notify_all()
+
+    def allow(self, reader: int, steps: int) -> None:
+        """Takes note of how far the first epoch may be run."""
+        with self.store.changed:
+            self.steps_ready[reader] = steps
+            self.store.changed.notify_all()
+
+    def finish(self, totals: list[int], partitions: int) -> None:
+        """Takes note that all rows are with the nodes.
+
+        Raises:
+            FeedError: ours are not.
+        """
+        with self.store.changed:
+            self.store.close(partitions, totals[self.share])
+            self.totals = totals
+            self.store.changed.notify_all()
+
+    def plan(self, reader: int, replicas: int) -> EpochPlan:
+        """Gives the plan of an epoch, once the totals are known."""
+        assert self.totals is not None
+        return epochs.plan(self.totals, self.agreed[reader], replicas=replicas)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a reader is: its feed, passes ended, steps and rows of the current one, seconds it has waited in all."""
+
+    feed: str
+    reader: int
+    passes: int
+    step: int
+    rows: int
+    waited_s: float
+
+
+@dataclass(frozen=True)
+class ReaderOptions:
+    """How a dataset is read.
+
+    Attributes:
+        columns: features, then the label if there is one.
+        batch_rows: rows per step of this node.
+        replicas: local replicas that TensorFlow splits a step over, so that each needs a row of it.
+        shuffle: whether the order is shuffled.
+        seed: of the cluster.
+    """
+
+    columns: tuple[Column, ...]
+    batch_rows: int
+    replicas: int = 1
+    shuffle: bool = True
+    seed: int = 0
+
+
+class EpochReader:
+    """The n-th dataset over a queue on this node. Each `epoch()` is one pass over the rows of its share.
+
+    Args:
+        number: n, from 0; the n-th readers of all data nodes run in step.
+        options: how to read.
+        next_feed: gives the i-th feed of the queue, waiting for it; raises FeedError when none will come.
+        attach: tells the coordinator what we take per step of a feed, and what a row looks like.
+        progress: told after each batch; must not block.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        options: ReaderOptions,
+        *,
+        next_feed: Callable[[int], NodeFeed],
+        attach: Callable[[NodeFeed, int, int, str], None],
+        progress: Callable[[Progress], None],
+    ) -> None:
+        self.number = number
+        self.options = options
+        self.rows_taken = 0
+        self.waited_s = 0.0
+        self._next_feed, self._attach, self._progress = next_feed, attach, progress
+        self._lock = threading.Lock()  # one pass begins at a time
+        self._feed_index = 0
+        self._passes = 0
+        self._feed = next_feed(0)
+        self._columns = self._begin(self._feed)
+
+    def spec(self) -> tuple[TensorSpec, ...]:
+        """Gives shape and dtype of one row of each column."""
+        return tuple(schema.spec(column) for column in self._columns)
+
+    def epoch(self) -> Iterator[Batch]:
+        """Gives the batches of the next epoch, `[rows, *shape]` for each column.
+
+        Raises:
+            FeedError: more epochs are asked for than `train` gives.
+            EmptyFeedError: the epoch has no rows, or fewer than there are data nodes.
+        """
+        with self._lock:
+            feed, index = self._advance()
+        reader = ColumnReader(feed.store, self._columns)
+        if index == 0 and feed.totals is None:
+            batches = self._arriving(feed, reader)
+        else:
+            batches = self._planned(feed, reader, index)
+        taken = 0
+        for step, batch in enumerate(batches):
+            taken += len(batch[0])
+            self.rows_taken += len(batch[0])
+            self._progress(Progress(feed.name, self.number, index, step + 1, taken, self.waited_s))
+            yield batch
+        self._progress(Progress(feed.name, self.number, index + 1, 0, 0, self.waited_s))
+
+    # --- which feed, which pass --------------------------------------------------------------------------------------
+
+    def _advance(self) -> tuple[NodeFeed, int]:
+        """Gives the feed and the number of the pass that begins now."""
+        if self._feed.num_epochs and self._passes >= self._feed.num_epochs:
+            self._feed = self._next_feed(self._feed_index + 1)
+            self._feed_index, self._passes = self._feed_index + 1, 0
+            self._columns = self._begin(self._feed)
+        self._passes += 1
+        return self._feed, self._passes - 1
+
+    def _begin(self, feed: NodeFeed) -> tuple[ResolvedColumn, ...]:
+        columns = tuple(schema.resolve(feed.schema, column) for column in self.options.columns)
+        if not all(column.concrete for column in columns):
+            columns = self._told_by_first_row(feed, columns)
+        spec = "; ".join(f"{s.name} {s.dtype}{list(s.shape)}" for s in map(schema.spec, columns))
+        self._attach(feed, self.number, self.options.batch_rows, spec)
+        return columns
+
+    def _told_by_first_row(self, feed: NodeFeed, columns: Sequence[ResolvedColumn]) -> tuple[ResolvedColumn, ...]:
+        store = feed.store
+        self._wait(feed, lambda: store.ready_rows > 0 or feed.totals is not None, lambda: f"the first {store.missing}")
+        chunk = store.first_chunk()
+        if chunk is None:
+            raise EmptyFeedError(
+                f"this node got none of the rows: the shares are {feed.totals}",
+                hint="use fewer workers, or more rows; Column(..., shape=...) tells the shape without a row",
+            )
+        return tuple(
+            column if column.concrete else schema.infer_shape(chunk.column(column.name), column) for column in columns
+        )
+
+    # --- batches -----------------------------------------------------------------------------------------------------
+
+    def _arriving(self, feed: NodeFeed, reader: ColumnReader) -> Iterator[Batch]:
+        """The first epoch while rows arrive; batch boundaries are those of the plan, which is not known yet."""
+        ahead = _Windows(feed, reader, self.options)
+        for step in count():
+            self._wait(feed, lambda s=step: self._may_take(feed, s), lambda s=step: self._why(feed, s))  # type: ignore[misc]
+            if feed.totals is not None:
+                break
+            start = step * self.options.batch_rows
+            yield self._window_rows(feed, ahead, start, start + self.options.batch_rows)
+        plan = feed.plan(self.number, self.options.replicas)
+        for rest in range(step, plan.steps):
+            yield self._window_rows(feed, ahead, *plan.bounds(feed.share, rest))
+
+    def _planned(self, feed: NodeFeed, reader: ColumnReader, epoch: int) -> Iterator[Batch]:
+        self._wait(feed, lambda: self._is_planned(feed), lambda: self._why(feed, 0))
+        plan = feed.plan(self.number, self.options.replicas)
+        if epoch == 0:  # the rows are all here, but the order is that of an epoch that arrives
+            ahead = _Windows(feed, reader, self.options)
+            yield from (ahead.rows(start, stop) for start, stop in plan.batches(feed.share))
+            return
+        if not self.options.shuffle:
+            yield from (reader.range(start, stop) for start, stop in plan.batches(feed.share))
+            return
+        order = batching.epoch_order(
+            feed.store.ready_rows, seed=self.options.seed, epoch=self._seeded(epoch), node=feed.share
+        )
+        yield from (reader.take(order[start:stop]) for start, stop in plan.batches(feed.share))
+
+    def _window_rows(self, feed: NodeFeed, ahead: _Windows, start: int, stop: int) -> Batch:
+        self._wait(feed, lambda: ahead.ready(stop), lambda: f"a shuffle window: {feed.store.missing}")
+        return ahead.rows(start, stop)
+
+    # --- waiting -----------------------------------------------------------------------------------------------------
+
+    def _wait(self, feed: NodeFeed, ready: Callable[[], bool], reason: Callable[[], str]) -> None:
+        with feed.store.changed:
+            say = log.getChild(feed.name).info
+            self.waited_s += wait_for(feed.store.changed, ready, reason, say)
+
+    def _is_planned(self, feed: NodeFeed) -> bool:
+        return feed.totals is not None and self.number in feed.agreed
+
+    def _may_take(self, feed: NodeFeed, step: int) -> bool:
+        return self._is_planned(feed) or (feed.totals is None and feed.steps_ready.get(self.number, 0) > step)
+
+    def _why(self, feed: NodeFeed, step: int) -> str:
+        if self.number not in feed.agreed:
+            return "the other nodes to ask for the same dataset"
+        return f"step {step} of the first epoch: {feed.store.missing}"
+
+    def _seeded(self, epoch: int) -> int:
+        return (self._feed_index << 32) + epoch
+
+
+class _Windows:
+    """The order of an epoch that arrives: rows are shuffled within windows, and a window is read when it is whole."""
+
+    def __init__(self, feed: NodeFeed, reader: ColumnReader, options: ReaderOptions) -> None:
+        self._feed, self._reader, self._options = feed, reader, options
+        self._window = batching.SHUFFLE_WINDOW_ROWS if options.shuffle else 1
+        self._number = -1
+        self._order: NDArray[np.int64] = np.empty(0, np.int64)
+
+    def ready(self, stop: int) -> bool:
+        """Tells whether rows before `stop` of the order are known."""
+        store = self._feed.store
+        complete = store.rows_total is not None
+        return batching.ready_rows(store.ready_rows, window=self._window, complete=complete) >= stop
+
+    def rows(self, start: int, stop: int) -> Batch:
+        """Gives rows [start, stop) of the order."""
+        if not self._options.shuffle:
+            return self._reader.range(start, stop)
+        pieces = []
+        while start < stop:
+            number = start // self._window
+            order = self._window_order(number)
+            inner = start - number * self._window
+            piece = order[inner : min(inner + stop - start, len(order))]
+            pieces.append(piece)
+            start += len(piece)
+        return self._reader.take(np.concatenate(pieces))
+
+    def _window_order(self, number: int) -> NDArray[np.int64]:
+        if number != self._number:
+            base = number * self._window
+            rows = min(self._window, self._feed.store.ready_rows - base)
+            order = batching.window_order(
+                number, rows, seed=self._options.seed, epoch=0, node=self._feed.share
+            )
+            self._number, self._order = number, order + base
+        return self._order
+
+
+def no_more_epochs(feed_epochs: int, queue: str) -> FeedError:
+    """Gives the error of a pass that no `train` call provides."""
+    return FeedError(
+        f"one more epoch was asked for than the {feed_epochs} that train(..., qname={queue!r}) gives",
+        hint="fit with epochs=ctx.num_epochs, or pass train a larger num_epochs (0: as many as the nodes ask for)",
+    )

@@ -1,0 +1,103 @@
+"""Arrow Flight with a secret: what the coordinator, the inboxes and their clients share.
+
+Every call carries the secret of its cluster in the `authorization` header and is refused without, before anything of it
+is read. https://arrow.apache.org/docs/format/Flight.html
+"""
+
+from __future__ import annotations
+
+import hmac
+import itertools
+from typing import Any
+
+import pyarrow as pa
+from pyarrow import flight
+
+from tfspark_cnn.errors import AuthenticationError, ClusterError
+
+AUTHORIZATION = "authorization"
+CONNECT_TIMEOUT_S = 30.0
+"""For calls that only move a small message; streams have no limit, they end with their peer."""
+
+
+class SecretGate(flight.ServerMiddlewareFactory):  # type: ignore[misc]
+    """Lets calls with the secret in, and counts those it refused."""
+
+    def __init__(self, secret: str) -> None:
+        super().__init__()
+        self._expected = f"Bearer {secret}".encode()
+        self._refused = itertools.count(1)
+        self.refused = 0
+
+    def start_call(self, info: Any, headers: dict[str, list[str | bytes]]) -> None:
+        """Refuses a call whose header is missing or wrong, in constant time."""
+        given = headers.get(AUTHORIZATION, [""])[0]
+        given = given.encode() if isinstance(given, str) else given
+        if not hmac.compare_digest(given, self._expected):
+            self.refused = next(self._refused)
+            raise flight.FlightUnauthenticatedError("the secret of this cluster is missing or wrong")
+
+
+class _Bearer(flight.ClientMiddleware):  # type: ignore[misc]
+    def __init__(self, secret: str) -> None:
+        super().__init__()
+        self._header = {AUTHORIZATION: f"Bearer {secret}"}
+
+    def sending_headers(self) -> dict[str, str]:
+        return self._header
+
+
+class _BearerFactory(flight.ClientMiddlewareFactory):  # type: ignore[misc]
+    def __init__(self, secret: str) -> None:
+        super().__init__()
+        self._secret = secret
+
+    def start_call(self, info: Any) -> _Bearer:
+        return _Bearer(self._secret)
+
+
+def endpoint(host: str, port: int) -> str:
+    """Gives the location of a Flight server; IPv6 addresses are put into brackets."""
+    return f"grpc://[{host}]:{port}" if ":" in host else f"grpc://{host}:{port}"
+
+
+def connect(location: str, secret: str) -> flight.FlightClient:
+    """Gives a client whose every call carries the secret. It connects at its first call."""
+    # gRPC would share one connection between clients of the same address and options: a stream per feeder and node is
+    # wanted, each with a flow-control window of its own.
+    options = [("grpc.use_local_subchannel_pool", 1)]
+    return flight.FlightClient(location, middleware=[_BearerFactory(secret)], generic_options=options)
+
+
+def call(client: flight.FlightClient, action: str, body: bytes, *, timeout_s: float = CONNECT_TIMEOUT_S) -> bytes:
+    """Sends one small message and gives the answer.
+
+    Raises:
+        AuthenticationError: the server refused the secret.
+        ClusterError: the server is gone, too slow, or refused the message.
+    """
+    options = flight.FlightCallOptions(timeout=timeout_s)
+    try:
+        results = list(client.do_action(flight.Action(action, body), options))
+    except flight.FlightUnauthenticatedError as error:
+        raise AuthenticationError(f"{action} was refused: {error}") from error
+    except (pa.ArrowException, OSError) as error:
+        raise ClusterError(f"{action} was not answered: {error}") from error
+    return results[0].body.to_pybytes() if results else b""
+
+
+class Service(flight.FlightServerBase):  # type: ignore[misc]
+    """A Flight server on an address of our choice, behind a `SecretGate`. It serves from the moment it exists."""
+
+    def __init__(self, host: str, secret: str) -> None:
+        self._gate = SecretGate(secret)
+        super().__init__(endpoint(host, 0), middleware={"secret": self._gate})
+
+    @property
+    def refused(self) -> int:
+        """How many calls came without the secret."""
+        return self._gate.refused
+
+    def close(self) -> None:
+        """Stops serving. Streams must have been told to end before: this waits for them."""
+        self.shutdown()

@@ -1,0 +1,1 @@
+"""Convolutional networks: one module per family, and the register of their names. Imported on nodes only."""

@@ -1,0 +1,117 @@
+"""What Keras tells while it trains: progress to the driver, event files for TensorBoard, files on the chief only.
+
+Example:
+    >>> model.fit(rows, callbacks=callbacks(ctx.report, is_chief=True, log_dir=None, rows_trained=lambda: 0))
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+
+REPORTS_PER_S = 5  # more than an eye follows, and each report costs a read of the loss and a message
+
+# They write files, to one and the same path on every node; the chief's copy is enough and no two may race.
+WRITERS = (
+    keras.callbacks.ModelCheckpoint,
+    keras.callbacks.BackupAndRestore,
+    keras.callbacks.CSVLogger,
+    keras.callbacks.TensorBoard,
+)
+
+
+class ProgressReporter(keras.callbacks.Callback):
+    """Reports `epoch`, `epochs`, `step`, `loss`, `images` and `epoch_end`, about five times a second.
+
+    The loss is read from the tensor only when it is reported, since reading makes Python wait for the step. At the end
+    of an epoch it is the epoch's over all nodes; before, it is this node's own.
+
+    Attributes:
+        images: rows this node had trained at the last report.
+    """
+
+    def __init__(
+        self,
+        report: Callable[..., None],
+        *,
+        rows_trained: Callable[[], int],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Keeps the two ends.
+
+        Args:
+            report: takes the metrics by keyword; must neither block nor raise.
+            rows_trained: gives how many rows this node has trained since the start.
+            clock: seconds that only grow.
+        """
+        super().__init__()
+        self._report = report
+        self._rows_trained = rows_trained
+        self._clock = clock
+        self._due_s = clock()
+        self._epoch = 0
+        self._step = 0
+        self.images = 0
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Starts the count of steps anew."""
+        self._epoch, self._step = epoch + 1, 0
+
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Reports if the last report is long enough ago."""
+        self._step = batch + 1
+        if self._clock() >= self._due_s:
+            self._send(logs, epoch_end=False)
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Reports always, so that no epoch is missing in what the driver shows."""
+        self._send(logs, epoch_end=True)
+
+    def _send(self, logs: Mapping[str, Any] | None, *, epoch_end: bool) -> None:
+        self._due_s = self._clock() + 1 / REPORTS_PER_S
+        self.images = self._rows_trained()
+        loss = (logs or {}).get("loss")
+        self._report(
+            epoch=self._epoch,
+            epochs=int((self.params or {}).get("epochs") or self._epoch),
+            step=self._step,
+            loss=None if loss is None else float(loss),
+            images=self.images,
+            epoch_end=epoch_end,
+        )
+
+
+def callbacks(
+    report: Callable[..., None],
+    *,
+    is_chief: bool,
+    log_dir: str | None,
+    rows_trained: Callable[[], int],
+    own: Iterable[keras.callbacks.Callback] = (),
+    node: str = "chief:0",
+) -> list[keras.callbacks.Callback]:
+    """Gives the callbacks for `fit` on one node: ours, and those of the caller that belong on it.
+
+    Args:
+        report: takes metrics by keyword and sends them to the driver without blocking.
+        is_chief: whether this node writes files.
+        log_dir: folder for event files, which go to its `chief-0`; None writes none.
+        rows_trained: gives how many rows this node has trained since the start.
+        own: the caller's; those that write files are left out on all nodes but the chief.
+        node: role and index of this node; names its folder of event files.
+    """
+    kept = [one for one in own if is_chief or not isinstance(one, WRITERS)]
+    ours: list[keras.callbacks.Callback] = [ProgressReporter(report, rows_trained=rows_trained)]
+    if is_chief and log_dir and not any(isinstance(one, keras.callbacks.TensorBoard) for one in kept):
+        ours.append(_event_files(log_dir, node))
+    return [*ours, *kept]
+
+
+def _event_files(log_dir: str, node: str) -> keras.callbacks.Callback:
+    folder = str(Path(log_dir) / node.replace(":", "-")) if "://" not in log_dir else f"{log_dir}/{node}"
+    # The graph and the profile would cost seconds of a run that takes ten.
+    return keras.callbacks.TensorBoard(log_dir=folder, write_graph=False, update_freq="epoch", profile_batch=0)

@@ -1,0 +1,126 @@
+"""The map_fun of the command line: trains a classifier on the fed rows.
+
+It is sent by name, `"tfspark_cnn.training.job:run"`, so that the driver never imports TensorFlow.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import keras
+import numpy as np
+import numpy.typing as npt
+
+from tfspark_cnn.data.task import ClassificationTask
+from tfspark_cnn.errors import ConfigError
+from tfspark_cnn.feed.schema import Column
+from tfspark_cnn.models import registry
+from tfspark_cnn.training.callbacks import ProgressReporter
+
+MODEL_FILE = "model.keras"
+ROWS_AT_ONCE = 1024  # bounds the memory of scoring; a step of the training is far smaller
+
+
+class JobContext(Protocol):
+    """What the job needs of the node's context."""
+
+    is_chief: bool
+    job_name: str
+    task_index: int
+    model_dir: str | None
+
+    def strategy(self) -> Any:
+        """Gives the strategy over all nodes."""
+
+    def dataset(self, features: Any, label: Any = None, *, batch_size: int) -> Any:
+        """Gives this node's share of the fed rows; each pass is an epoch."""
+
+    def callbacks(self, *own: Any) -> list[Any]:
+        """Gives the callbacks of this node."""
+
+
+def run(task: ClassificationTask, ctx: JobContext) -> dict[str, Any]:
+    """Trains the network of the task on this node's share of the rows.
+
+    Args:
+        task: the configuration and the held-out rows.
+        ctx: of this node.
+
+    Returns:
+        `node`, `history` (metric to its values by epoch), `fit_s` (seconds), `images` (rows this node trained); on the
+        chief also `model` (path of the saved network), `test_accuracy`, `test_rows`.
+    """
+    # The same on all nodes: they must create the same variables, and take the chief's initial values anyway.
+    keras.utils.set_random_seed(task.config.train.seed)
+    model = _compiled(task, ctx)
+    rows = ctx.dataset(Column("image", shape=task.image_shape), "label", batch_size=task.config.train.batch_size)
+    ours = ctx.callbacks()
+    started_s = time.monotonic()
+    history = model.fit(rows, epochs=task.config.train.epochs, callbacks=ours, verbose=0)
+    result = {
+        "node": f"{ctx.job_name}:{ctx.task_index}",
+        "history": _plain(history.history),
+        "fit_s": time.monotonic() - started_s,
+        "images": sum(one.images for one in ours if isinstance(one, ProgressReporter)),
+    }
+    return result | (_judged(model, task, ctx) if ctx.is_chief else {})
+
+
+def _plain(history: Mapping[str, Sequence[Any]]) -> dict[str, list[float]]:
+    return {name: [float(value) for value in values] for name, values in history.items()}
+
+
+def _compiled(task: ClassificationTask, ctx: JobContext) -> keras.Model:
+    config = task.config
+    with ctx.strategy().scope():
+        model = registry.build(
+            config.model.name, input_shape=task.image_shape, classes=task.classes, **config.model.parameters
+        )
+        optimizer = keras.optimizers.get(
+            {"class_name": config.train.optimizer, "config": {"learning_rate": config.train.learning_rate}}
+        )
+        model.compile(optimizer=optimizer, loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
+def _judged(model: keras.Model, task: ClassificationTask, ctx: JobContext) -> dict[str, Any]:
+    """Saves and evaluates on one node; what it calls must need no other node, or it would wait for ever."""
+    path = _save(model, ctx.model_dir)
+    # Read back, the network has plain variables, outside the strategy; and what is judged is what was saved.
+    saved = keras.models.load_model(path, compile=False)
+    accuracy = accuracy_of(saved, task.test_images, task.test_labels)
+    return {"model": str(path), "test_accuracy": accuracy, "test_rows": len(task.test_labels)}
+
+
+def _save(model: keras.Model, model_dir: str | None) -> Path:
+    if not model_dir or "://" in model_dir:
+        raise ConfigError(
+            f"expected a local folder for the saved model, received model_dir={model_dir!r}",
+            hint="pass model_dir, as [output] dir does",
+        )
+    folder = Path(model_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    # Under another name first: a run that is killed here leaves the model of the run before.
+    partial = folder / f".partial-{MODEL_FILE}"
+    model.save(partial)
+    os.replace(partial, folder / MODEL_FILE)
+    return folder / MODEL_FILE
+
+
+def accuracy_of(model: keras.Model, images: npt.NDArray[np.float32], labels: npt.NDArray[np.int64]) -> float:
+    """Gives the part of the rows that the network labels right, on this node alone.
+
+    Args:
+        model: built outside any strategy; gives `float32[rows, classes]`.
+        images: `float32[rows, height, width, channels]`.
+        labels: `int64[rows]`.
+    """
+    right = 0
+    for start in range(0, len(labels), ROWS_AT_ONCE):
+        scores = model(images[start : start + ROWS_AT_ONCE], training=False)
+        right += int(np.sum(np.argmax(scores, axis=-1) == labels[start : start + ROWS_AT_ONCE]))
+    return right / len(labels)

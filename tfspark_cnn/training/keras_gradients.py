@@ -1,0 +1,206 @@
+"""Gradients of several workers become the gradient of their joined batch, before Keras clips or checks them.
+
+Keras divides the loss of each replica by the number W of replicas and sums the gradients. That is the gradient of the
+joined batch only while all local batches have the same number of rows b_i, and Keras sums after it has clipped each
+local gradient, and after each worker has decided for itself whether its gradient is finite. Here the sum comes first:
+
+    g = sum_i(b_i / B * g_i),   B = sum_i(b_i)
+
+with B reduced in the same batch of collectives as the gradients. Regularisation is 1/W on every replica in Keras, so
+the same weights W * b_i / B bring it back to once. Everything after (clipping, weight decay, accumulation, moving
+averages, the loss scale) then sees what one process with the joined batch would see.
+
+Sources: keras 3.15.1, `backend/tensorflow/optimizer.py`, `optimizers/base_optimizer.py`,
+`optimizers/loss_scale_optimizer.py`, `losses/loss.py` (`scale_loss_for_distribution`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tfspark_cnn.errors import ConfigError
+
+# A context variable, as replicas are traced in threads of their own: the step and its optimizer share one thread.
+_ROWS: ContextVar[Any] = ContextVar(
+    "rows of the local batch, a float32 scalar, or None outside of a step", default=None
+)
+_REDUCED = "_tfspark_cnn_reduced"  # set on an optimizer while what it is given has been summed over the workers
+
+
+def is_multi_worker(strategy: Any) -> bool:
+    """Tells whether it is a MultiWorkerMirroredStrategy that was made with two or more workers."""
+    mirrored = isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
+    return mirrored and bool(strategy.extended._in_multi_worker_mode())
+
+
+def local_replicas(strategy: Any) -> int:
+    """Gives how many replicas of the strategy run in this process: its GPUs, or 1."""
+    return len(strategy.extended.worker_devices)
+
+
+def counting_rows(step: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Wraps a `train_step(data)` so that optimizers called inside know the rows of `data`.
+
+    Args:
+        step: takes `(x,)`, `(x, y)` or `(x, y, sample_weight)`; the leading dimension of the first tensor counts.
+
+    Example:
+        >>> strategy.run(counting_rows(model.train_step), args=((x, y),))
+    """
+
+    @functools.wraps(step)
+    def counted(data: Any) -> Any:
+        token = _ROWS.set(_leading_dimension(data))
+        try:
+            return step(data)
+        finally:
+            _ROWS.reset(token)
+
+    return counted
+
+
+def weighing_rows(update_state: Callable[..., Any]) -> Callable[..., Any]:
+    """Wraps a metric's `update_state(value, sample_weight)`: in a counted step, a value weighs as the step's rows."""
+
+    @functools.wraps(update_state)
+    def update(value: Any, sample_weight: Any = None) -> Any:
+        rows = _ROWS.get()
+        return update_state(value, sample_weight=sample_weight if rows is None else rows)
+
+    return update
+
+
+def sum_weighted(gradients: Sequence[Any], rows: Any) -> list[Any]:
+    """Sums the gradients of all replicas, each weighing as its number of rows.
+
+    Args:
+        gradients: float tensors, IndexedSlices, or None where a variable has none; each of a loss scaled by 1/W.
+        rows: float32 scalar, the rows of this replica; with 0 rows even NaN gradients count for nothing.
+
+    Returns:
+        As many, the same on all replicas: sum_i(W * b_i / B * g_i), and None where None was.
+    """
+    replica = tf.distribute.get_replica_context()
+    weighted = [_times(gradient, rows) for gradient in gradients if gradient is not None]
+    *summed, total = replica.all_reduce(tf.distribute.ReduceOp.SUM, [*weighted, rows])
+    factor = tf.math.divide_no_nan(float(replica.num_replicas_in_sync), total)
+    means = iter([_times(gradient, factor) for gradient in summed])
+    return [None if gradient is None else next(means) for gradient in gradients]
+
+
+def apply_reduced(original: Callable[..., None]) -> Callable[..., None]:
+    """Replaces `TFOptimizer._backend_apply_gradients`: reduce, then let Keras clip, accumulate and update."""
+
+    @functools.wraps(original)
+    def apply(self: Any, grads: Sequence[Any], trainable_variables: Sequence[Any]) -> None:
+        strategy = tf.distribute.get_strategy()
+        reduced = hasattr(self, _REDUCED)
+        if not reduced and not _in_counted_step(strategy):
+            return original(self, grads, trainable_variables)
+        _refuse_branches_on_several_gpus(self, strategy)
+        if not reduced:
+            grads = sum_weighted(grads, _ROWS.get())
+        with _marked_reduced(self), _local_updates(strategy):
+            return original(self, grads, trainable_variables)
+
+    return apply
+
+
+def all_reduce_once(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Replaces `TFOptimizer._all_reduce_sum_gradients`: nothing is left to reduce when it was done before."""
+
+    @functools.wraps(original)
+    def all_reduce(self: Any, grads_and_vars: Any) -> Any:
+        return list(grads_and_vars) if hasattr(self, _REDUCED) else original(self, grads_and_vars)
+
+    return all_reduce
+
+
+def scale_loss_reduced(original: Callable[..., None]) -> Callable[..., None]:
+    """Replaces `LossScaleOptimizer._tf_apply`: all workers judge the same, reduced gradient.
+
+    Keras' own judges the local one: when a single worker overflows, it skips the collective that the others wait in.
+    """
+
+    @functools.wraps(original)
+    def apply(self: Any, grads: Sequence[Any], trainable_variables: Any = None) -> None:
+        strategy = tf.distribute.get_strategy()
+        if not _in_counted_step(strategy):
+            return original(self, grads, trainable_variables)
+        _refuse_branches_on_several_gpus(self, strategy)
+        reduced = sum_weighted(grads, _ROWS.get())
+        with _marked_reduced(self.inner_optimizer):
+            return original(self, reduced, trainable_variables)
+
+    return apply
+
+
+def _in_counted_step(strategy: Any) -> bool:
+    return _ROWS.get() is not None and is_multi_worker(strategy) and not tf.distribute.in_cross_replica_context()
+
+
+def _refuse_branches_on_several_gpus(optimizer: Any, strategy: Any) -> None:
+    # Both branch inside of the step; with several replicas a process each branch would need its own merge of threads.
+    scaled = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+    if local_replicas(strategy) > 1 and (scaled or optimizer.gradient_accumulation_steps):
+        what = "a LossScaleOptimizer (mixed_float16)" if scaled else "gradient_accumulation_steps"
+        raise ConfigError(
+            f"expected one GPU per node with {what} on several nodes, received {local_replicas(strategy)}",
+            hint="pass gpus_per_node=1 and start more nodes, or use mixed_bfloat16 and no gradient accumulation",
+        )
+
+
+@contextlib.contextmanager
+def _marked_reduced(optimizer: Any) -> Iterator[None]:
+    # On the optimizer and not in a context variable: LossScaleOptimizer starts new replica threads for its branches.
+    marked_here = not hasattr(optimizer, _REDUCED)
+    if marked_here:
+        object.__setattr__(optimizer, _REDUCED, True)
+    try:
+        yield
+    finally:
+        if marked_here:
+            object.__delattr__(optimizer, _REDUCED)
+
+
+@contextlib.contextmanager
+def _local_updates(strategy: Any) -> Iterator[None]:
+    """Lets variables be updated without `merge_call`, which may not be used inside the branches of a `tf.cond`.
+
+    Gradient accumulation and `ema_overwrite_frequency` update inside such branches. With one replica a process there
+    is nothing to merge: TensorFlow takes this path itself when XLA compiles a step for GPUs (`_use_merge_call`).
+    """
+    if local_replicas(strategy) > 1 or "_use_merge_call" in vars(strategy.extended):
+        yield
+        return
+    strategy.extended._use_merge_call = lambda: False
+    try:
+        yield
+    finally:
+        del strategy.extended._use_merge_call
+
+
+def _leading_dimension(data: Any) -> Any:
+    leaves = [leaf for leaf in keras.tree.flatten(data) if leaf is not None]
+    if not leaves:
+        return None
+    first = leaves[0]
+    if isinstance(first, tf.RaggedTensor):
+        return tf.cast(first.nrows(), tf.float32)
+    if isinstance(first, tf.SparseTensor):
+        return tf.cast(first.dense_shape[0], tf.float32)
+    shape = tf.shape(first)
+    return None if shape.shape[0] == 0 else tf.cast(shape[0], tf.float32)
+
+
+def _times(gradient: Any, factor: Any) -> Any:
+    if isinstance(gradient, tf.IndexedSlices):
+        return tf.IndexedSlices(_times(gradient.values, factor), gradient.indices, gradient.dense_shape)
+    return tf.math.multiply_no_nan(gradient, tf.cast(factor, gradient.dtype))

@@ -1,0 +1,86 @@
+"""The synchronous strategy of a node: made once, checked, and with Keras ready for it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+from tfspark_cnn.errors import ClusterError, ReplicaCountError
+from tfspark_cnn.training import keras_fit
+
+_SYNCHRONOUS = ("chief", "worker")
+
+
+def multi_worker_mirrored(*, num_workers: int, local_gpus: int, node: str, communication: Any = None) -> Any:
+    """Makes the MultiWorkerMirroredStrategy that TF_CONFIG describes, and makes `model.fit` work under it.
+
+    It must be the first thing that a process does with TensorFlow. Call it once and keep what it returns: another call
+    makes another strategy, which refuses the models of the first. It returns when all workers have called it.
+
+    Args:
+        num_workers: chief and workers of the topology.
+        local_gpus: GPUs of each node, 0 for CPU.
+        node: this node, as `worker:1`, for errors.
+        communication: `tf.distribute.experimental.CommunicationOptions`, or None for TensorFlow's choice.
+
+    Returns:
+        A `tf.distribute.MultiWorkerMirroredStrategy` with `num_workers * max(1, local_gpus)` replicas.
+
+    Raises:
+        ReplicaCountError: TF_CONFIG is missing or has other workers, or the GPUs are others.
+        ClusterError: TensorFlow was used before, or the workers did not find each other.
+        UnsupportedVersionError: see `keras_fit.install`.
+
+    Example:
+        >>> strategy = multi_worker_mirrored(num_workers=2, local_gpus=0, node="worker:1")
+        >>> with strategy.scope():
+        ...     model = keras.Sequential([...])
+    """
+    keras_fit.install()
+    # Before the strategy: with workers missing from TF_CONFIG each would train a model of its own, with too many it
+    # would wait for those that never come.
+    _check_workers(num_workers, node)
+    strategy = _make(communication, node)
+    expected = num_workers * max(1, local_gpus)
+    if strategy.num_replicas_in_sync != expected:
+        raise ReplicaCountError(
+            f"expected {expected} replicas ({num_workers} workers with {local_gpus} GPUs each), "
+            f"received {strategy.num_replicas_in_sync}",
+            hint="every node must see the same number of GPUs: check CUDA_VISIBLE_DEVICES and gpus_per_node",
+            node=node,
+        )
+    return strategy
+
+
+def _check_workers(num_workers: int, node: str) -> None:
+    jobs = tf.distribute.cluster_resolver.TFConfigClusterResolver().cluster_spec().as_dict()
+    found = sum(len(jobs.get(role, ())) for role in _SYNCHRONOUS)
+    if found == num_workers or (num_workers == 1 and not jobs):
+        return
+    roles = ", ".join(f"{len(addresses)} {role}" for role, addresses in jobs.items()) or "no cluster (is it set?)"
+    raise ReplicaCountError(
+        f"expected {num_workers} workers (the chief counts) in TF_CONFIG, received {roles}",
+        hint="do not change TF_CONFIG in map_fun; each node would train a model of its own",
+        node=node,
+    )
+
+
+def _make(communication: Any, node: str) -> Any:
+    try:
+        for gpu in tf.config.list_physical_devices("GPU"):
+            tf.config.experimental.set_memory_growth(gpu, True)
+        return tf.distribute.MultiWorkerMirroredStrategy(communication_options=communication)
+    except RuntimeError as error:
+        # "Collective ops must be configured at program startup", or GPUs that were initialised before.
+        raise ClusterError(
+            f"expected the strategy to be the first use of TensorFlow in its process, received: {error}",
+            hint="call ctx.strategy() before any tensor, variable, dataset or model is made; keep what it returns",
+            node=node,
+        ) from error
+    except tf.errors.OpError as error:
+        raise ClusterError(
+            f"expected all workers of TF_CONFIG to come up, received: {error.message}",
+            hint="look for the first error on the other nodes, and let the nodes reach each other's ports",
+            node=node,
+        ) from error
