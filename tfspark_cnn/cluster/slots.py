@@ -97,6 +97,8 @@ def check(sc: Any, *, nodes: int, feeders: int, profile: Any) -> Slots:
     """
     conf = dict(sc.getConf().getAll())
     check_static(conf)
+    if profile is not None:
+        register(sc, profile)
     promised = expected_total(conf, sc.master)
     slots = Slots(_concurrent_tasks(sc, profile), _held(sc))
     final = sc.master.startswith("local[") or sc.master == "local"
@@ -123,9 +125,26 @@ def _patience_s(conf: dict[str, str]) -> float:
 def _concurrent_tasks(sc: Any, profile: Any) -> int:
     """What Spark's own check of barrier stages asks: how many tasks can run at once on the executors there are."""
     context = sc._jsc.sc()
-    java_profile = profile._java_resource_profile if profile is not None else None
-    default = context.resourceProfileManager().defaultResourceProfile()
-    return int(context.maxNumConcurrentTasks(java_profile or default))
+    profiles = context.resourceProfileManager()
+    wanted = profile._java_resource_profile if profile is not None else profiles.defaultResourceProfile()
+    return int(context.maxNumConcurrentTasks(wanted))
+
+
+def register(sc: Any, profile: Any) -> None:
+    """Makes a resource profile known to Spark, which would otherwise know it only once a stage uses it.
+
+    Raises:
+        SlotsError: Spark does not do stage-level scheduling on this master.
+    """
+    from py4j.protocol import Py4JJavaError
+
+    try:
+        sc._jsc.sc().resourceProfileManager().addResourceProfile(profile._java_resource_profile)
+    except Py4JJavaError as error:
+        raise SlotsError(
+            f"Spark refuses the resource profile on master {sc.master}: {error.java_exception.getMessage()}",
+            hint="use standalone, YARN or Kubernetes; without dynamic allocation a profile has task requests only",
+        ) from error
 
 
 def _held(sc: Any) -> int:

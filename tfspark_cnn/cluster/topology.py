@@ -113,7 +113,7 @@ def _leader(master_node: str | None) -> Role | None:
     if master_node is None:
         return None
     if master_node != Role.CHIEF:
-        close = difflib.get_close_matches(str(master_node), [Role.CHIEF], n=1)
+        close = difflib.get_close_matches(str(master_node), [Role.CHIEF.value], n=1)
         meant = f"; did you mean {close[0]!r}?" if close else ""
         raise TopologyError(
             f"master_node is {master_node!r}, an unknown role: expected 'chief' or None{meant}",

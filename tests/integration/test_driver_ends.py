@@ -1,0 +1,102 @@
+"""The driver is killed, interrupted, or ends without a shutdown: no node outlives it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import psutil
+import pytest
+import scripts
+from conftest import node_processes
+
+pytestmark = pytest.mark.timeout(180)
+
+WAITING = """
+spark = session("{master}", **{{"spark__driver__memory": "1g"}})
+cluster = TFCluster.run(spark, map_funs.wait_long, None, 2, master_node="chief")
+print("READY", *(node.entered.pid for node in cluster._coordinator.state.nodes.values()), flush=True)
+"""
+
+
+def pids_of(line):
+    return [int(word) for word in line.split()[1:]]
+
+
+def gone_within(pids, seconds):
+    """Waits until none of the processes runs any more."""
+    processes = [psutil.Process(pid) for pid in pids if psutil.pid_exists(pid)]
+    running = [p for p in processes if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+    deadline = time.monotonic() + seconds
+    while running and time.monotonic() < deadline:
+        psutil.wait_procs(running, timeout=0.2)
+        running = [p for p in running if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+    return not running
+
+
+@pytest.mark.parametrize("master", ["local[2]", "local-cluster[2,1,1024]"])
+def test_no_node_is_left_ten_seconds_after_the_driver_was_killed(tmp_path, master):
+    process = scripts.start(tmp_path, WAITING.format(master=master) + "cluster.shutdown()\n")
+    try:
+        pids = pids_of(scripts.line_of(process, "READY"))
+        os.kill(process.pid, signal.SIGKILL)
+        assert gone_within(pids, 10)
+        _, alive = psutil.wait_procs(node_processes(), timeout=10)
+        assert not alive
+    finally:
+        scripts.end(process)
+
+
+@pytest.mark.parametrize("where", ["cluster.shutdown()", "__import__('time').sleep(600)"])
+def test_ctrl_c_in_a_script_ends_the_nodes_and_the_script(tmp_path, where):
+    body = WAITING.format(master="local[3]") + f"with cluster:\n    {where}\n"
+    process = scripts.start(tmp_path, body)
+    try:
+        pids = pids_of(scripts.line_of(process, "READY"))
+        start = time.monotonic()
+        os.kill(process.pid, signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+        assert time.monotonic() - start < 15
+        assert process.returncode != 0 and "KeyboardInterrupt" in err
+        assert gone_within(pids, 1)
+    finally:
+        scripts.end(process)
+
+
+def test_an_interrupted_notebook_cell_leaves_nothing_and_the_next_cell_works(tmp_path):
+    # What a notebook kernel does: SIGINT to its process while a cell runs; the kernel goes on with the next cell.
+    body = (
+        WAITING.format(master="local[3]")
+        + """
+try:
+    cluster.shutdown()
+except KeyboardInterrupt:
+    print("INTERRUPTED", flush=True)
+with TFCluster.run(spark, map_funs.describe, None, 2) as cluster:
+    print("AGAIN", len(cluster.shutdown()), flush=True)
+spark.stop()
+"""
+    )
+    process = scripts.start(tmp_path, body)
+    try:
+        pids = pids_of(scripts.line_of(process, "READY"))
+        os.kill(process.pid, signal.SIGINT)
+        scripts.line_of(process, "INTERRUPTED")
+        assert gone_within(pids, 5)
+        assert scripts.line_of(process, "AGAIN") == "AGAIN 2"
+        process.communicate(timeout=60)
+        assert process.returncode == 0
+    finally:
+        scripts.end(process)
+
+
+@pytest.mark.parametrize("ending", ["sys.exit(0)", "spark.stop()", "raise KeyError('mine')"])
+def test_a_driver_that_ends_without_shutdown_takes_its_nodes_along(tmp_path, ending):
+    process = scripts.start(tmp_path, WAITING.format(master="local[3]") + ending + "\n")
+    try:
+        pids = pids_of(scripts.line_of(process, "READY"))
+        process.communicate(timeout=60)
+        assert gone_within(pids, 10)
+    finally:
+        scripts.end(process)
