@@ -144,33 +144,61 @@ def pause(args, ctx):
     time.sleep(600)
 
 
-def fit_regression(args, ctx):
-    """Fits a small network from the feed; gives history and weights."""
+def small_network():
+    """A network of a few hundred weights, the same whenever it is made."""
     import keras
+
+    keras.utils.set_random_seed(7)
+    return keras.Sequential(
+        [
+            keras.layers.Input((4, 4, 1)),
+            keras.layers.Conv2D(4, 3, activation="relu", kernel_regularizer="l2"),
+            keras.layers.Flatten(),
+            keras.layers.Dense(3, activation="softmax"),
+        ]
+    )
+
+
+def compile_small(model):
+    import keras
+
+    schedule = keras.optimizers.schedules.ExponentialDecay(0.01, decay_steps=2, decay_rate=0.9)
+    optimizer = keras.optimizers.Adam(schedule, global_clipnorm=0.5)
+    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
+
+
+def fit_small(args, ctx):
+    """Fits the small network from the feed; gives history, weights and the number of steps."""
     import numpy as np
 
     with ctx.strategy().scope():
-        keras.utils.set_random_seed(7)
-        model = keras.Sequential(
-            [
-                keras.layers.Input((4, 4, 1)),
-                keras.layers.Conv2D(4, 3, activation="relu"),
-                keras.layers.Flatten(),
-                keras.layers.Dense(3, activation="softmax"),
-            ]
-        )
-        model.compile(keras.optimizers.SGD(0.1, momentum=0.9), "sparse_categorical_crossentropy", metrics=["accuracy"])
-    rows = []
+        model = small_network()
+        compile_small(model)
     dataset = ctx.dataset(Column("x", shape=(4, 4, 1)), "y", batch_size=args["batch"], shuffle=args["shuffle"])
-    if args.get("record"):
-        dataset = dataset.map(lambda x, y: (x, y))
     history = model.fit(dataset, epochs=ctx.num_epochs, verbose=0, callbacks=ctx.callbacks())
     return {
         "history": history.history,
-        "weights": [np.asarray(w) for w in model.get_weights()],
-        "rows": rows,
+        "weights": [np.asarray(weight) for weight in model.get_weights()],
         "steps": int(model.optimizer.iterations.numpy()),
     }
+
+
+def fit_alone(epochs):
+    """In one process without a strategy: fits the same network on given global batches, `[epoch][step] -> (x, y)`."""
+    import numpy as np
+    import tensorflow as tf
+
+    model = small_network()
+    compile_small(model)
+    history = {}
+    for batches in epochs:
+        spec = (tf.TensorSpec((None, 4, 4, 1), tf.float32), tf.TensorSpec((None,), tf.int64))
+        dataset = tf.data.Dataset.from_generator(lambda batches=batches: iter(batches), output_signature=spec)
+        # Of a dataset of unknown length Keras counts one more step per epoch than there are.
+        dataset = dataset.apply(tf.data.experimental.assert_cardinality(len(batches)))
+        for name, values in model.fit(dataset, epochs=1, verbose=0).history.items():
+            history.setdefault(name, []).extend(values)
+    return {"history": history, "weights": [np.asarray(weight) for weight in model.get_weights()]}
 
 
 def fit_epochs(args, ctx):

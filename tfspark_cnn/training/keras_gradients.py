@@ -59,7 +59,11 @@ def counting_rows(step: Callable[[Any], Any]) -> Callable[[Any], Any]:
     def counted(data: Any) -> Any:
         token = _ROWS.set(_leading_dimension(data))
         try:
-            return step(data)
+            # Nothing of the step may run before there is a batch: the call that finds the end of a dataset of unknown
+            # length would still count itself in `optimizer.iterations`, which Adam and schedules read. (Plain Keras
+            # does that, once per epoch.)
+            with tf.control_dependencies(tf.nest.flatten(data)):
+                return step(data)
         finally:
             _ROWS.reset(token)
 
