@@ -170,7 +170,7 @@ def _dataset(
 
     signature = tf.nest.map_structure(lambda a: tf.TensorSpec((None, *a.shape[1:]), a.dtype), arrays)
     dataset = tf.data.Dataset.from_generator(batches, output_signature=signature)
-    if scenario.known:
+    if scenario.known or worker is None:  # with an unknown length one process would count a step too many per epoch
         dataset = dataset.apply(tf.data.experimental.assert_cardinality(len(steps)))
     return own_share(dataset).prefetch(1)
 
