@@ -8,6 +8,7 @@ Example:
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -38,6 +39,11 @@ def spark_local_ip() -> str | None:
 def pyspark_python() -> str | None:
     """Gives PYSPARK_PYTHON, the interpreter that Spark's Python tasks run on, or None where it is not set."""
     return get("PYSPARK_PYTHON")
+
+
+def spark_local_dirs() -> list[str]:
+    """Gives the directories that Spark gave its Python workers for temporary files (SPARK_LOCAL_DIRS), or /tmp."""
+    return [path for path in (get("SPARK_LOCAL_DIRS") or tempfile.gettempdir()).split(",") if path]
 
 
 def overrides(prefix: str = PREFIX) -> dict[str, str]:

@@ -63,8 +63,8 @@ def _joined(shares, plan, epoch, step, shuffle):
     return np.concatenate(xs), np.concatenate(ys)
 
 
-@pytest.mark.parametrize(("workers", "shuffle"), [(2, True), (3, False)])
-def test_several_nodes_give_weights_and_history_of_one_process(spark, workers, shuffle):
+@pytest.mark.parametrize(("workers", "shuffle"), [(2, True), (3, False), (1, True)])
+def test_any_number_of_nodes_gives_weights_and_history_of_one_process(spark, workers, shuffle):
     batches = global_batches(workers, shuffle)
     assert sum(SIZES) % (workers * BATCH), "the rows must not divide by workers x batch"
     with TFCluster.run(

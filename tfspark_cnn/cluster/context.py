@@ -9,7 +9,7 @@ from __future__ import annotations
 import getpass
 import itertools
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tfspark_cnn.cluster.link import Link
@@ -18,6 +18,7 @@ from tfspark_cnn.cluster.node_feeds import NodeFeeds
 from tfspark_cnn.cluster.node_plan import NodePlan
 from tfspark_cnn.cluster.ports import HeldPort
 from tfspark_cnn.errors import ConfigError
+from tfspark_cnn.feed.data_feed import DataFeed
 from tfspark_cnn.feed.reader import ReaderOptions
 from tfspark_cnn.feed.schema import Column
 
@@ -143,6 +144,32 @@ class NodeContext:
             seed=self.seed,
         )
         return dataset(self._feeds.reader(name, options), layout, failed=self._feeds.guard)
+
+    def get_data_feed(
+        self,
+        train_mode: bool = True,
+        qname_in: str = "input",
+        qname_out: str = "output",
+        input_mapping: Mapping[str, str] | None = None,
+    ) -> DataFeed:
+        """Gives the rows that Spark feeds to this node as Python objects; TensorFlowOnSpark's.
+
+        Args:
+            train_mode: whether to take the rows of `cluster.train`; False: those of `cluster.inference`, which wait for
+                `batch_results`.
+            qname_in: the `qname` that `cluster.train` or `cluster.inference` was given.
+            qname_out: accepted for TensorFlowOnSpark's programs; results go back on the stream their rows came on.
+            input_mapping: `{column: tensor}`, for batches as a dict of tensor name -> list of values.
+
+        Raises:
+            ConfigError: this node is not fed, or there is no such queue.
+
+        Example:
+            >>> feed = ctx.get_data_feed()                                # doctest: +SKIP
+            >>> while not feed.should_stop():
+            ...     batch = feed.next_batch(64)
+        """
+        return self._feeds.data_feed(qname_in, train_mode=train_mode, input_mapping=input_mapping)
 
     def callbacks(self, *own: Any) -> list[Any]:
         """Gives Keras callbacks for `fit`: progress for the driver, event files on the chief, and `own`.

@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from tfspark_cnn.cluster import feed_data
 from tfspark_cnn.cluster.launcher import brief
 from tfspark_cnn.errors import EmptyFeedError, FeedError, TFSparkError
-from tfspark_cnn.feed.source import FED_DDL, Feeder
+from tfspark_cnn.feed.source import Feeder
 
 log = logging.getLogger(__name__)
 
@@ -20,7 +21,7 @@ class FeedJob:
 
     Attributes:
         spark: the session.
-        frame: the DataFrame.
+        frame: the DataFrame or RDD.
         feeder: what each task does.
         group: its job group.
         description: shown in the Spark UI.
@@ -59,8 +60,7 @@ class FeedJob:
     def _run(self) -> None:
         try:
             self.spark.sparkContext.setJobGroup(self.group, self.description, interruptOnCancel=True)
-            rows = self.frame.mapInArrow(self.feeder, FED_DDL).collect()
-            self.totals, self.partitions = totals([(row.partition, row.share) for row in rows])
+            self.totals, self.partitions = totals(feed_data.send(self.frame, self.feeder))
         except TFSparkError as error:
             self.failure = error
         except Exception as error:  # py4j and Spark raise of many kinds, and so does the user's own code in the plan

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import base64
 import logging
+import os
 import threading
+from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
 
+from tfspark_cnn import env
 from tfspark_cnn.cluster.link import Link
 from tfspark_cnn.cluster.messages import (
     Attached,
     Consumed,
+    Detached,
     FeedComplete,
     FeedOpened,
     QueueClosed,
@@ -20,16 +24,32 @@ from tfspark_cnn.cluster.messages import (
     Received,
     StepsReady,
 )
-from tfspark_cnn.cluster.node_plan import NodePlan
+from tfspark_cnn.cluster.node_plan import Cache, NodePlan
 from tfspark_cnn.errors import ConfigError, FeedError, TFSparkError
 from tfspark_cnn.feed.cache import FeedStore, wait_for
+from tfspark_cnn.feed.data_feed import DataFeed
 from tfspark_cnn.feed.inbox import Inbox
 from tfspark_cnn.feed.reader import EpochReader, NodeFeed, Progress, ReaderOptions, no_more_epochs
+from tfspark_cnn.feed.spill import Spill
+from tfspark_cnn.feed.train_rows import TrainRows
 
 log = logging.getLogger(__name__)
 
 TRAIN_QUEUE = "input"
 """What `ctx.dataset(name="train")` reads: the default `qname` of `cluster.train`."""
+
+
+def memory_bytes(plan: NodePlan) -> int:
+    """Gives how many bytes of rows a node keeps in memory before it turns to the disk.
+
+    By default a quarter of the host's memory, shared by the nodes on it: Spark's own default leaves as much outside of
+    its heap to Python and native code as TensorFlow and the batches in flight need beside it.
+    """
+    if plan.options.cache is Cache.DISK:
+        return 0
+    if plan.options.cache_bytes is not None:
+        return plan.options.cache_bytes
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 4 // plan.neighbours
 
 
 def schema_text(schema: pa.Schema) -> str:
@@ -59,6 +79,7 @@ class NodeFeeds:
         self._by_name: dict[str, NodeFeed] = {}
         self._closed: set[str] = set()
         self._readers: dict[str, list[EpochReader]] = {}
+        self._row_sources: dict[str, TrainRows] = {}
         self._inbox: Inbox | None = None
         if plan.options.fed and self._share is not None:
             self._inbox = Inbox(plan.host, plan.options.secret, broken=self._fail)
@@ -100,6 +121,22 @@ class NodeFeeds:
         readers.append(reader)
         return reader
 
+    def data_feed(self, name: str, *, train_mode: bool, input_mapping: Mapping[str, str] | None) -> DataFeed:
+        """Gives a feed of Python rows over a queue; all feeds of one queue take from the same rows.
+
+        Raises:
+            ConfigError: this node is not fed, or there is no such queue.
+        """
+        queue = self._queue_of(name)
+        assert self._inbox is not None  # or there is no queue
+        source = self._train_rows(queue) if train_mode else self._inbox.exchanges.of(queue)
+        return DataFeed(source, train_mode=train_mode, input_mapping=input_mapping)
+
+    def map_fun_returned(self) -> None:
+        """Tells the tasks of `inference` that nobody will answer them."""
+        if self._inbox is not None:
+            self._inbox.exchanges.end("map_fun has returned")
+
     def close(self) -> None:
         """Stops receiving."""
         if self._inbox is not None:
@@ -124,7 +161,29 @@ class NodeFeeds:
             raise ConfigError(f"there is no feed {name!r}: the queues are {known}", hint="name it in run(queues=...)")
         return queue
 
+    def _train_rows(self, queue: str) -> TrainRows:
+        if queue not in self._row_sources:
+            self._row_sources[queue] = TrainRows(
+                next_feed=lambda number: self._next_or_none(queue, number),
+                progress=self._progress,
+                detach=lambda: self._link.send(Detached(self._link.node, queue)),
+            )
+        return self._row_sources[queue]
+
     def _next(self, queue: str, number: int) -> NodeFeed:
+        feed = self._next_or_none(queue, number)
+        if feed is not None:
+            return feed
+        if number:
+            raise self.guard(no_more_epochs(self._queues[queue][-1].num_epochs, queue))
+        raise self.guard(
+            FeedError(
+                f"ctx.dataset waited for rows on {queue!r}, and the cluster was shut down",
+                hint=f"call cluster.train(data, qname={queue!r}) before shutdown",
+            )
+        )
+
+    def _next_or_none(self, queue: str, number: int) -> NodeFeed | None:
         with self._changed:
             wait_for(
                 self._changed,
@@ -133,16 +192,7 @@ class NodeFeeds:
                 lambda text: log.info("%s", text),
             )
             feeds = self._queues.get(queue, [])
-            if len(feeds) > number:
-                return feeds[number]
-        if number:
-            raise self.guard(no_more_epochs(feeds[-1].num_epochs, queue))
-        raise self.guard(
-            FeedError(
-                f"ctx.dataset waited for rows on {queue!r}, and the cluster was shut down",
-                hint=f"call cluster.train(data, qname={queue!r}) before shutdown",
-            )
-        )
+            return feeds[number] if len(feeds) > number else None
 
     def _attach(self, feed: NodeFeed, reader: int, batch_rows: int, spec: str) -> None:
         self._link.send(Attached(self._link.node, feed.name, reader, batch_rows, spec))
@@ -171,13 +221,19 @@ class NodeFeeds:
     def _opened(self, message: FeedOpened) -> None:
         if self._inbox is None or self._share is None:
             return
-        store = FeedStore(moved=self._moved(message.feed))
+        store = FeedStore(
+            self._moved(message.feed), spill=Spill(self._directory()), memory_bytes=memory_bytes(self._plan)
+        )
         feed = NodeFeed(message.feed, parse_schema(message.schema), message.num_epochs, self._share, store)
         self._by_name[message.feed] = feed
         self._inbox.add(message.feed, store)
         with self._changed:
             self._queues.setdefault(message.queue, []).append(feed)
             self._changed.notify_all()
+
+    def _directory(self) -> str:
+        directories = env.spark_local_dirs()
+        return directories[self._plan.node.number % len(directories)]
 
     def _moved(self, feed: str) -> Any:
         def moved(ready_rows: int, rows: int, nbytes: int) -> None:
@@ -195,6 +251,8 @@ class NodeFeeds:
         with self._changed:
             self._closed.add(message.queue)
             self._changed.notify_all()
+        if self._inbox is not None:
+            self._inbox.exchanges.of(message.queue).close()
 
     def _fail(self, error: TFSparkError) -> None:
         """Reports an error of the feed from a thread of ours: map_fun may be waiting for rows that cannot come."""

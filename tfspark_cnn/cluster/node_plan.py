@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from tfspark_cnn.cluster.tf_config import ClusterSpec
 from tfspark_cnn.cluster.topology import Node, Topology
+
+
+class Cache(StrEnum):
+    """Where a node keeps the rows it has received, for the later epochs."""
+
+    MEMORY = "memory"  # up to `cache_bytes`, the rest on disk
+    DISK = "disk"
 
 
 @dataclass(frozen=True)
@@ -24,6 +32,9 @@ class RunOptions:
         model_dir: where models and checkpoints go, or None.
         default_fs: as Hadoop's `fs.defaultFS`.
         seed: of shuffling.
+        cache: where a node keeps the rows of later epochs.
+        cache_bytes: how many bytes of them stay in memory; None: a quarter of the host's memory, shared by the nodes
+            on it.
         release_port: whether the library gives up the reserved port by itself.
         extra_env: variables to set in every node's process.
     """
@@ -38,6 +49,8 @@ class RunOptions:
     model_dir: str | None = None
     default_fs: str = "file://"
     seed: int = 0
+    cache: Cache = Cache.MEMORY
+    cache_bytes: int | None = None
     release_port: bool = True
     extra_env: Mapping[str, str] = field(default_factory=dict)
 
@@ -67,3 +80,8 @@ class NodePlan:
     options: RunOptions
     port_fd: int
     working_dir: str
+
+    @property
+    def neighbours(self) -> int:
+        """How many nodes share this host, this one included."""
+        return sum(address.rpartition(":")[0].strip("[]") == self.host for job in self.spec.values() for address in job)

@@ -50,6 +50,7 @@ def _run(plan: NodePlan, result_fd: int) -> None:
     link.on(Leave, lambda _: may_leave.set())
     link.open()
     record = _outcome(plan, link, feeds, may_leave)
+    feeds.map_fun_returned()
     with os.fdopen(result_fd, "wb") as results:
         pickle.dump(record, results)
     if "error" in record:

@@ -17,12 +17,12 @@ from typing import Any
 import cloudpickle
 
 from tfspark_cnn import env
-from tfspark_cnn.cluster import policy, slots, topology
+from tfspark_cnn.cluster import feed_data, policy, slots, topology
 from tfspark_cnn.cluster.coordinator import Coordinator, addresses
 from tfspark_cnn.cluster.feed_job import FeedJob
 from tfspark_cnn.cluster.launcher import Launch
 from tfspark_cnn.cluster.node_feeds import schema_text
-from tfspark_cnn.cluster.node_plan import RunOptions
+from tfspark_cnn.cluster.node_plan import Cache, RunOptions
 from tfspark_cnn.cluster.node_task import NodeTask
 from tfspark_cnn.cluster.state import ClusterState
 from tfspark_cnn.errors import (
@@ -33,6 +33,7 @@ from tfspark_cnn.errors import (
     MapFunError,
     ReservationTimeout,
 )
+from tfspark_cnn.feed.inference import Inference
 from tfspark_cnn.feed.source import Feeder
 
 log = logging.getLogger(__name__)
@@ -99,6 +100,8 @@ class TFCluster:
         model_dir: str | None = None,
         gpus_per_node: int | Mapping[str, int] | None = None,
         resource_profile: Any = None,
+        cache: str = Cache.MEMORY,
+        cache_bytes: int | None = None,
         seed: int = 0,
         node_env: Mapping[str, str] | None = None,
     ) -> TFCluster:
@@ -125,6 +128,10 @@ class TFCluster:
             gpus_per_node: GPUs of a chief or worker; or by role, as `{"worker": 2, "evaluator": 1}`. None: all that
                 Spark assigned to the task. ps and evaluator get none unless named.
             resource_profile: a `pyspark.resource.ResourceProfile` for the nodes (stage-level scheduling).
+            cache: where nodes keep rows for the later epochs: `"memory"`, up to `cache_bytes` and then in files under
+                Spark's local directories, or `"disk"`.
+            cache_bytes: bytes of rows that a node keeps in memory; None: a quarter of its host's memory, shared by the
+                nodes there.
             seed: of shuffling.
             node_env: environment variables for the nodes' processes.
 
@@ -158,6 +165,8 @@ class TFCluster:
             model_dir=model_dir,
             default_fs=_default_fs(spark),
             seed=seed,
+            cache=_cache(cache, cache_bytes),
+            cache_bytes=cache_bytes,
             release_port=release_port,
             extra_env=dict(node_env or {}),
         )
@@ -193,13 +202,13 @@ class TFCluster:
         *,
         validation: Any = None,
     ) -> None:
-        """Feeds a DataFrame to the nodes, and returns when they have taken `num_epochs` epochs of it or have ended.
+        """Feeds data to the nodes, and returns when they have taken `num_epochs` epochs of it or have ended.
 
         Spark goes over the data once; later epochs come from the nodes' memory. When all nodes stop early, so does the
         Spark job.
 
         Args:
-            data: a DataFrame.
+            data: a DataFrame, or an RDD of tuples, lists, dicts, Rows, NumPy arrays or single values (`feed.rows`).
             num_epochs: how often each row is to be taken; 0: until every node has stopped asking.
             feed_timeout: seconds without any progress, of Spark or of a node, after which the cluster is given up.
             qname: the queue; `input` is what `ctx.dataset(name="train")` reads.
@@ -225,28 +234,26 @@ class TFCluster:
                 job.cancel()
 
     def _check_train(self, data: Any, num_epochs: int, qname: str) -> None:
-        if self._stopped:
-            raise ClusterStopped("train was called on a cluster that was stopped", hint="run a new one")
-        if not self._options.fed:
-            raise ConfigError(
-                "train was called in InputMode.TENSORFLOW, where nodes read files themselves",
-                hint="run with input_mode=InputMode.SPARK",
-            )
+        self._check_fed(data, "train", qname)
         if isinstance(num_epochs, bool) or not isinstance(num_epochs, int) or num_epochs < 0:
             raise ConfigError(f"num_epochs is {num_epochs!r}, expected 0 or more", hint="0: as many as nodes ask for")
+
+    def _check_fed(self, data: Any, method: str, qname: str) -> None:
+        if self._stopped:
+            raise ClusterStopped(f"{method} was called on a cluster that was stopped", hint="run a new one")
+        if not self._options.fed:
+            raise ConfigError(
+                f"{method} was called in InputMode.TENSORFLOW, where nodes read files themselves",
+                hint="run with input_mode=InputMode.SPARK",
+            )
         if qname not in self._options.queues:
             known = ", ".join(self._options.queues)
             raise ConfigError(f"there is no queue {qname!r}: they are {known}", hint="name it in run(queues=...)")
-        if not hasattr(data, "mapInArrow"):
-            raise ConfigError(
-                f"train got a {type(data).__name__}, expected a DataFrame", hint="spark.createDataFrame(rdd) makes one"
-            )
+        feed_data.check(data, method)
 
     def _feed(self, data: Any, num_epochs: int, qname: str) -> tuple[FeedJob, str]:
         """Announces a feed to the nodes and starts the Spark job that sends it."""
-        from pyspark.sql.pandas.types import to_arrow_schema
-
-        schema = to_arrow_schema(data.schema)
+        schema = feed_data.schema_of(data)
         opened: list[str] = []
 
         def open_feed(state: ClusterState) -> Any:
@@ -309,6 +316,40 @@ class TFCluster:
                     f"nothing has moved for {feed_timeout:g} s: {who_waits(self._coordinator.state, feed)}",
                     hint="look at the node that has taken nothing, or raise feed_timeout if its steps are that long",
                 )
+
+    # --- inference ---------------------------------------------------------------------------------------------------
+
+    def inference(
+        self, data: Any, feed_timeout: float = 600, qname: str = "input", *, result_type: Any = "array<float>"
+    ) -> Any:
+        """Gives what the nodes make of each row of an RDD or DataFrame: one result for each row, in order. Lazy.
+
+        Each partition goes to one node, whose map_fun takes it by `next_batch` of
+        `ctx.get_data_feed(train_mode=False)` and answers by `batch_results`. Partitions without rows contact nobody.
+        Run actions on what this gives before `shutdown`.
+
+        Args:
+            data: an RDD or a DataFrame.
+            feed_timeout: seconds without any progress of its node after which a partition is given up.
+            qname: the queue: `qname_in` of `get_data_feed`.
+            result_type: Spark type of the column `prediction`, as DDL or DataType; for a DataFrame only. Default: what
+                a classifier gives, one number for each class.
+
+        Returns:
+            Of an RDD an RDD of the results; of a DataFrame its columns and `prediction`.
+
+        Raises:
+            ConfigError: the cluster is not in InputMode.SPARK, or the arguments cannot be. What goes wrong later is
+                raised by Spark, from the action, with our message in it: a wrong number of results, a node that ended.
+
+        Example:
+            >>> cluster.inference(df.select("image"), result_type="bigint").show()      # doctest: +SKIP
+        """
+        self._check_fed(data, "inference", qname)
+        if not feed_timeout > 0:
+            raise ConfigError(f"feed_timeout is {feed_timeout!r} s, expected more than 0", hint="pass 600")
+        inboxes = tuple(inbox for inbox in addresses(self._coordinator.state) if inbox is not None)
+        return feed_data.infer(data, Inference(qname, inboxes, self._options.secret, feed_timeout), result_type)
 
     # --- shutdown ----------------------------------------------------------------------------------------------------
 
@@ -439,7 +480,7 @@ def who_waits(state: ClusterState, feed: str) -> str:
         readers = [r.consumed[number] for r in fed.readers.values() if number in r.consumed]
         if state.nodes[number].returned:
             words.append(f"{name} has returned")
-        elif not any(number in reader.attached for reader in fed.readers.values()):
+        elif not readers and not any(number in reader.attached for reader in fed.readers.values()):
             words.append(f"{name} has not asked for the dataset")
         elif not readers:
             words.append(f"{name} has taken nothing")
@@ -477,6 +518,14 @@ def _input_mode(value: int) -> InputMode:
         return InputMode(value)
     except ValueError as error:
         raise ConfigError(f"input_mode is {value!r}, expected InputMode.SPARK or InputMode.TENSORFLOW") from error
+
+
+def _cache(cache: str, cache_bytes: int | None) -> Cache:
+    if cache not in list(Cache):
+        raise ConfigError(f"cache is {cache!r}, expected {' or '.join(map(repr, map(str, Cache)))}")
+    if cache_bytes is not None and (isinstance(cache_bytes, bool) or not cache_bytes >= 0):
+        raise ConfigError(f"cache_bytes is {cache_bytes!r}, expected 0 or more", hint="leave it out for a default")
+    return Cache(cache)
 
 
 def _check(*, driver_ps_nodes: bool, reservation_timeout: float, tensorboard: bool, log_dir: str | None) -> None:

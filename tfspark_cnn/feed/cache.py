@@ -12,8 +12,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from tfspark_cnn.errors import FeedError
+from tfspark_cnn.feed.fingerprint import Fingerprint
 from tfspark_cnn.feed.ledger import Ledger
-from tfspark_cnn.feed.schema import ResolvedColumn, decode
+from tfspark_cnn.feed.schema import ResolvedColumn, decode, pick
+from tfspark_cnn.feed.spill import Chunk, Spill
 
 REASON_EVERY_S = 30.0
 """A wait that lasts longer says in the log what it waits for."""
@@ -27,26 +29,33 @@ class FeedStore:
 
     Args:
         moved: called after each change with (rows ready in order, rows in all, bytes in all).
+        spill: where record batches go that memory has no room for; None: they all stay in memory.
+        memory_bytes: how much may stay in memory where there is a spill.
     """
 
-    def __init__(self, moved: Callable[[int, int, int], None]) -> None:
+    def __init__(
+        self, moved: Callable[[int, int, int], None], *, spill: Spill | None = None, memory_bytes: int = 0
+    ) -> None:
         self.changed = threading.Condition()
         self.rows_total: int | None = None
-        self._moved = moved
+        self._moved, self._spill, self._memory_bytes = moved, spill, memory_bytes
         self._ledger = Ledger()
-        self._chunks: list[pa.RecordBatch] = []
+        self._chunks: list[Chunk] = []
         self._starts: list[int] = [0]  # first row of each chunk, and the end of the last
-        self._parked: dict[int, list[pa.RecordBatch]] = {}
+        self._by_partition: dict[int, list[Chunk]] = {}
         self._lead = 0
         self._rows = 0
         self._nbytes = 0
 
     # --- from the inbox ----------------------------------------------------------------------------------------------
 
-    def resume(self, partition: int) -> int:
-        """Gives how many rows of this node's share of a partition are here already."""
+    def resume(self, partition: int) -> tuple[int, int]:
+        """Gives how many rows of this node's share of a partition are here already, and their fingerprint."""
         with self.changed:
-            return self._ledger.resume(partition)
+            held = Fingerprint()
+            for chunk in self._by_partition.get(partition, []):
+                held.update(chunk.batch)
+            return self._ledger.resume(partition), held.value()
 
     def accept(self, partition: int, start: int, batch: pa.RecordBatch) -> None:
         """Takes rows [start, start + rows) of the share of a partition; those that are here already are left out.
@@ -59,12 +68,14 @@ class FeedStore:
             if not accepted.take:
                 return
             kept = batch.slice(accepted.skip)
-            self._rows += kept.num_rows
-            self._nbytes += kept.nbytes
+            chunk = Chunk.of(kept)
+            self._rows += chunk.rows
+            self._nbytes += chunk.nbytes
+            self._by_partition.setdefault(partition, []).append(chunk)
             if partition == self._lead:
-                self._append(kept)
-            else:
-                self._parked.setdefault(partition, []).append(kept)
+                self._append(chunk)
+            if self._spill is not None and self._nbytes > self._memory_bytes:
+                self._spill.move(chunk)
             self._tell()
 
     def commit(self, partition: int, rows: int) -> None:
@@ -78,8 +89,8 @@ class FeedStore:
             lead = self._ledger.prefix().partitions
             while self._lead < lead:
                 self._lead += 1
-                for batch in self._parked.pop(self._lead, []):
-                    self._append(batch)
+                for chunk in self._by_partition.get(self._lead, []):
+                    self._append(chunk)
             self._tell()
 
     def close(self, partitions: int, rows: int) -> None:
@@ -112,15 +123,28 @@ class FeedStore:
 
     def first_chunk(self) -> pa.RecordBatch | None:
         """Gives the first record batch in order, or None while there is none."""
-        return self._chunks[0] if self._chunks else None
+        return self._chunks[0].batch if self._chunks else None
 
     def chunk(self, number: int) -> pa.RecordBatch:
         """Gives a record batch by its place in the order."""
-        return self._chunks[number]
+        return self._chunks[number].batch
 
     def chunks(self) -> Sequence[pa.RecordBatch]:
         """Gives the record batches that are here in order so far."""
-        return tuple(self._chunks)
+        return tuple(chunk.batch for chunk in self._chunks)
+
+    def is_moving(self, number: int) -> bool:
+        """Tells whether a record batch is about to be moved to disk: who keeps a view of it keeps its memory."""
+        return self._spill is not None and not self._chunks[number].on_disk and self.spilled
+
+    @property
+    def spilled(self) -> bool:
+        """Whether there was more than memory has room for."""
+        return self._spill is not None and self._nbytes > self._memory_bytes
+
+    def first_row(self, number: int) -> int:
+        """Gives the first row of a record batch in the order."""
+        return self._starts[number]
 
     def locate(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Gives chunk and row within it for each of the given rows."""
@@ -138,9 +162,9 @@ class FeedStore:
             start, first = min(stop, end), first + 1
         return pieces
 
-    def _append(self, batch: pa.RecordBatch) -> None:
-        self._chunks.append(batch)
-        self._starts.append(self._starts[-1] + batch.num_rows)
+    def _append(self, chunk: Chunk) -> None:
+        self._chunks.append(chunk)
+        self._starts.append(self._starts[-1] + chunk.rows)
 
     def _tell(self) -> None:
         self.changed.notify_all()
@@ -150,13 +174,14 @@ class FeedStore:
 class ColumnReader:
     """Reads columns of a store as NumPy arrays. Each record batch is decoded once, as views where Arrow allows it.
 
-    Not to be shared between threads.
+    What would keep memory that the store has given to the disk is decoded anew each time. Not to be shared between
+    threads.
     """
 
     def __init__(self, store: FeedStore, columns: Sequence[ResolvedColumn]) -> None:
         self._store = store
         self._columns = tuple(columns)
-        self._decoded: list[tuple[NDArray[np.generic], ...]] = []
+        self._decoded: dict[int, tuple[NDArray[np.generic], ...]] = {}
 
     def range(self, start: int, stop: int) -> tuple[NDArray[np.generic], ...]:
         """Gives rows [start, stop) of each column, `[rows, *shape]`; a view if one record batch holds them."""
@@ -179,12 +204,16 @@ class ColumnReader:
         return out
 
     def _arrays(self, number: int) -> tuple[NDArray[np.generic], ...]:
-        while len(self._decoded) <= number:
-            batch = self._store.chunk(len(self._decoded))
-            first_row = self._store._starts[len(self._decoded)]
-            arrays = tuple(decode(batch.column(c.name), c, first_row=first_row) for c in self._columns)
-            self._decoded.append(arrays)
-        return self._decoded[number]
+        found = self._decoded.get(number)
+        if found is not None:
+            return found
+        moving = self._store.is_moving(number)
+        batch, first_row = self._store.chunk(number), self._store.first_row(number)
+        arrays = tuple(decode(pick(batch, c), c, first_row=first_row) for c in self._columns)
+        views = not any(array.flags.writeable for array in arrays)  # Arrow's buffers are read-only, copies are not
+        if not moving and (views or not self._store.spilled):
+            self._decoded[number] = arrays
+        return arrays
 
 
 def wait_for(

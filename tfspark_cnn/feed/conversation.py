@@ -40,11 +40,11 @@ class Conversation:
         self, client: flight.FlightClient, inbox: str, *, queue: str, partition: int, timeout_s: float
     ) -> None:
         self._inbox, self._queue, self._partition, self._timeout_s = inbox, queue, partition, timeout_s
-        self._writer, self._reader = client.do_exchange(exchange.descriptor(queue, partition))
+        self._received = self._sent = 0
+        self._writer, self._reader = self._connect(client)
         self._changed = threading.Condition()
         self._outgoing: deque[pa.RecordBatch | None] = deque()  # None: the last one was before
         self._incoming: deque[pa.RecordBatch] = deque()
-        self._sent = self._received = 0
         self._error: Exception | None = None
         self._over = False
         self._threads = [
@@ -101,6 +101,13 @@ class Conversation:
 
     # --- inner -------------------------------------------------------------------------------------------------------
 
+    def _connect(self, client: flight.FlightClient) -> tuple[Any, Any]:
+        try:
+            writer, reader = client.do_exchange(exchange.descriptor(self._queue, self._partition))
+        except (pa.ArrowException, OSError) as error:
+            raise self._broken(error) from error
+        return writer, reader
+
     def _arrived(self) -> Iterator[pa.RecordBatch]:
         with self._changed:
             arrived = list(self._incoming)
@@ -126,8 +133,7 @@ class Conversation:
     def _broken(self, error: Exception) -> FeedError:
         said = str(error).partition(". Detail:")[0].partition(". gRPC client debug context")[0]
         return FeedError(
-            f"partition {self._partition}: the node at {self._inbox} ended the stream after {self._received} results: "
-            f"{said}",
+            f"partition {self._partition}: the node at {self._inbox} ended after {self._received} results: {said}",
             hint="cluster.shutdown() says whether the node has failed",
         )
 

@@ -136,10 +136,3 @@ def _missing(columns: Sequence[str], received: str) -> SchemaError:
         f"input_mapping: expected the columns {', '.join(columns)}, received {received}",
         hint="map the names of the columns, or feed tuples in the order of the sorted column names",
     )
-
-
-class InferenceRows:
-    """The rows of `cluster.inference` on one queue; see `exchange.Exchange`."""
-
-    def __init__(self, exchange: Any) -> None:
-        self._exchange = exchange

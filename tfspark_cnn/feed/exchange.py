@@ -163,6 +163,10 @@ class Exchange:
             raise self._wrong(stream, expected, len(results))
         self._send(stream, results)
 
+    def stop(self) -> None:
+        """Takes note that map_fun wants no more rows."""
+        self.end("map_fun has called terminate()")
+
     # --- inner -------------------------------------------------------------------------------------------------------
 
     def _begin(self, stream: _Stream) -> _Stream:

@@ -25,25 +25,34 @@ from pyarrow import flight
 
 from tfspark_cnn.errors import FeedError, TFSparkError
 from tfspark_cnn.feed.cache import FeedStore
+from tfspark_cnn.feed.exchange import Exchanges
+from tfspark_cnn.feed.fingerprint import Fingerprint
 from tfspark_cnn.feed.transport import Service, endpoint
 
 OPEN_WAIT_S = 30.0
 """How long a stream waits for its feed to be announced to this node: the announcement travels another way."""
 
-_MARK = struct.Struct("<cq")
+_MARK = struct.Struct("<cqI")
 BATCH, COMMIT = b"b", b"c"
 
 
 @dataclass(frozen=True)
 class Mark:
-    """What goes with a record batch, or ends a share: a kind, and the first row or the number of rows."""
+    """What goes with a record batch, begins or ends a share.
+
+    Attributes:
+        kind: `BATCH` or `COMMIT`.
+        row: the first row of the batch; of a share: rows held, or rows in all.
+        fingerprint: of the rows held, where an inbox says where to resume.
+    """
 
     kind: bytes
     row: int
+    fingerprint: int = 0
 
     def pack(self) -> bytes:
-        """Gives the nine bytes that travel."""
-        return _MARK.pack(self.kind, self.row)
+        """Gives the bytes that travel."""
+        return _MARK.pack(self.kind, self.row, self.fingerprint)
 
     @classmethod
     def unpack(cls, body: bytes) -> Mark:
@@ -72,6 +81,7 @@ class Inbox(Service):
     """
 
     def __init__(self, host: str, secret: str, *, broken: Callable[[TFSparkError], None]) -> None:
+        self.exchanges = Exchanges()
         self._stores: dict[str, FeedStore] = {}
         self._opened = threading.Condition()
         self._broken = broken
@@ -94,13 +104,17 @@ class Inbox(Service):
         try:
             share = json.loads(descriptor.command)
             store, partition = self._store(share["feed"]), int(share["partition"])
-            writer.write(Mark(BATCH, store.resume(partition)).pack())
+            writer.write(Mark(BATCH, *store.resume(partition)).pack())
             self._receive(store, partition, reader, writer)
         except TFSparkError as error:
             self._broken(error)
             raise flight.FlightServerError(str(error)) from error
         except (ValueError, KeyError, TypeError) as error:
             raise flight.FlightServerError(f"not a share of a feed: {type(error).__name__}") from error
+
+    def do_exchange(self, context: Any, descriptor: Any, reader: Any, writer: Any) -> None:
+        """Serves one partition of `cluster.inference`; see `exchange`."""
+        self.exchanges.serve(descriptor, reader, writer)
 
     def _receive(self, store: FeedStore, partition: int, reader: Any, writer: Any) -> None:
         for chunk in reader:
@@ -121,6 +135,8 @@ class Inbox(Service):
 class Share:
     """The feeder's end of one share: skips what the inbox holds, sends the rest, commits.
 
+    What it skips it compares by fingerprint with what the inbox holds from an earlier try of the partition.
+
     Args:
         client: of the node's inbox.
         feed: which feed.
@@ -130,22 +146,35 @@ class Share:
 
     def __init__(self, client: flight.FlightClient, *, feed: str, partition: int, schema: pa.Schema) -> None:
         self.rows = 0
+        self._partition = partition
+        self._skipped = Fingerprint()
         self._writer, self._reader = client.do_put(descriptor(feed, partition), schema)
-        self._held = self._answer().row
+        resume = self._answer()
+        self._held, self._expected = resume.row, resume.fingerprint
 
     def send(self, batch: pa.RecordBatch) -> None:
         """Sends the next rows of the share; blocks while the inbox takes none."""
         start, self.rows = self.rows, self.rows + batch.num_rows
-        if not batch.num_rows or self.rows <= self._held:
-            return
-        skip = max(0, self._held - start)
-        self._writer.write_with_metadata(batch.slice(skip), Mark(BATCH, start + skip).pack())
+        skip = min(max(0, self._held - start), batch.num_rows)
+        if skip:
+            self._compare(batch.slice(0, skip))
+        if skip < batch.num_rows:
+            self._writer.write_with_metadata(batch.slice(skip), Mark(BATCH, start + skip).pack())
 
     def commit(self) -> None:
         """Ends the share, and waits until the inbox has all of it."""
         self._writer.write_metadata(Mark(COMMIT, self.rows).pack())
         self._answer()
         self._writer.close()
+
+    def _compare(self, batch: pa.RecordBatch) -> None:
+        self._skipped.update(batch)
+        if self._skipped.rows == self._held and self._skipped.value() != self._expected:
+            raise FeedError(
+                f"partition {self._partition} changed between tries: its first {self._held} rows for a node are not "
+                "those sent before",
+                hint="make the data deterministic (no rand(), no unordered limit), or cache or checkpoint it before train",
+            )
 
     def _answer(self) -> Mark:
         body = self._reader.read()

@@ -17,7 +17,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from tfspark_cnn.errors import EmptyFeedError, FeedError
-from tfspark_cnn.feed import batching, epochs, schema
+from tfspark_cnn.feed import batching, epochs, rows, schema
 from tfspark_cnn.feed.cache import ColumnReader, FeedStore, wait_for
 from tfspark_cnn.feed.epochs import EpochPlan
 from tfspark_cnn.feed.schema import Column, ResolvedColumn, TensorSpec
@@ -180,7 +180,8 @@ class EpochReader:
         return self._feed, self._passes - 1
 
     def _begin(self, feed: NodeFeed) -> tuple[ResolvedColumn, ...]:
-        columns = tuple(schema.resolve(feed.schema, column) for column in self.options.columns)
+        found = self._first_chunk(feed).schema if rows.is_unknown(feed.schema) else feed.schema
+        columns = tuple(schema.resolve(found, column) for column in self.options.columns)
         if not all(column.concrete for column in columns):
             columns = self._told_by_first_row(feed, columns)
         spec = "; ".join(f"{s.name} {s.dtype}{list(s.shape)}" for s in map(schema.spec, columns))
@@ -188,6 +189,12 @@ class EpochReader:
         return columns
 
     def _told_by_first_row(self, feed: NodeFeed, columns: Sequence[ResolvedColumn]) -> tuple[ResolvedColumn, ...]:
+        chunk = self._first_chunk(feed)
+        return tuple(
+            column if column.concrete else schema.infer_shape(chunk.column(column.name), column) for column in columns
+        )
+
+    def _first_chunk(self, feed: NodeFeed) -> pa.RecordBatch:
         store = feed.store
         self._wait(feed, lambda: store.ready_rows > 0 or feed.totals is not None, lambda: f"the first {store.missing}")
         chunk = store.first_chunk()
@@ -196,15 +203,13 @@ class EpochReader:
                 f"this node got none of the rows: the shares are {feed.totals}",
                 hint="use fewer workers, or more rows; Column(..., shape=...) tells the shape without a row",
             )
-        return tuple(
-            column if column.concrete else schema.infer_shape(chunk.column(column.name), column) for column in columns
-        )
+        return chunk
 
     # --- batches -----------------------------------------------------------------------------------------------------
 
     def _arriving(self, feed: NodeFeed, reader: ColumnReader) -> Iterator[Batch]:
         """The first epoch while rows arrive; batch boundaries are those of the plan, which is not known yet."""
-        ahead = _Windows(feed, reader, self.options)
+        ahead = _Windows(feed, reader, self.options, epoch=self._seeded(0))
         for step in count():
             self._wait(feed, lambda s=step: self._may_take(feed, s), lambda s=step: self._why(feed, s))  # type: ignore[misc]
             if feed.totals is not None:
@@ -219,15 +224,14 @@ class EpochReader:
         self._wait(feed, lambda: self._is_planned(feed), lambda: self._why(feed, 0))
         plan = feed.plan(self.number, self.options.replicas)
         if epoch == 0:  # the rows are all here, but the order is that of an epoch that arrives
-            ahead = _Windows(feed, reader, self.options)
+            ahead = _Windows(feed, reader, self.options, epoch=self._seeded(0))
             yield from (ahead.rows(start, stop) for start, stop in plan.batches(feed.share))
             return
         if not self.options.shuffle:
             yield from (reader.range(start, stop) for start, stop in plan.batches(feed.share))
             return
-        order = batching.epoch_order(
-            feed.store.ready_rows, seed=self.options.seed, epoch=self._seeded(epoch), node=feed.share
-        )
+        shuffled = batching.blocked_order if feed.store.spilled else batching.epoch_order
+        order = shuffled(feed.store.ready_rows, seed=self.options.seed, epoch=self._seeded(epoch), node=feed.share)
         yield from (reader.take(order[start:stop]) for start, stop in plan.batches(feed.share))
 
     def _window_rows(self, feed: NodeFeed, ahead: _Windows, start: int, stop: int) -> Batch:
@@ -259,8 +263,8 @@ class EpochReader:
 class _Windows:
     """The order of an epoch that arrives: rows are shuffled within windows, and a window is read when it is whole."""
 
-    def __init__(self, feed: NodeFeed, reader: ColumnReader, options: ReaderOptions) -> None:
-        self._feed, self._reader, self._options = feed, reader, options
+    def __init__(self, feed: NodeFeed, reader: ColumnReader, options: ReaderOptions, *, epoch: int) -> None:
+        self._feed, self._reader, self._options, self._epoch = feed, reader, options, epoch
         self._window = batching.SHUFFLE_WINDOW_ROWS if options.shuffle else 1
         self._number = -1
         self._order: NDArray[np.int64] = np.empty(0, np.int64)
@@ -290,7 +294,7 @@ class _Windows:
             base = number * self._window
             rows = min(self._window, self._feed.store.ready_rows - base)
             order = batching.window_order(
-                number, rows, seed=self._options.seed, epoch=0, node=self._feed.share
+                number, rows, seed=self._options.seed, epoch=self._epoch, node=self._feed.share
             )
             self._number, self._order = number, order + base
         return self._order

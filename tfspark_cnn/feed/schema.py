@@ -29,6 +29,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from tfspark_cnn.errors import ConfigError, SchemaError
+from tfspark_cnn.feed.rows import why_opaque
 
 Array = NDArray[Any]
 
@@ -211,6 +212,7 @@ def decode(array: pa.Array | pa.ChunkedArray, column: ResolvedColumn, *, first_r
     Raises:
         SchemaError: a null, or a row of another shape than the first one or than the one asked for.
     """
+    array = _as_type(array, column)
     column = infer_shape(array, column, first_row=first_row)
     assert column.shape is not None  # of a concrete column
     if len(array) == 0:
@@ -219,6 +221,16 @@ def decode(array: pa.Array | pa.ChunkedArray, column: ResolvedColumn, *, first_r
     rows.refuse_nulls(rows.array)
     values = _VALUES[column.kind](rows)
     return values.astype(column.dtype, copy=False).reshape(len(array), *column.shape)
+
+
+def pick(batch: pa.RecordBatch, column: ResolvedColumn) -> pa.Array:
+    """Gives the values of a column.
+
+    Raises:
+        SchemaError: the record batch does not have it: partitions of an RDD may differ.
+    """
+    _find(batch.schema, column.name)
+    return batch.column(column.name)
 
 
 def spec(column: ResolvedColumn) -> TensorSpec:
@@ -288,6 +300,12 @@ def _find(schema: pa.Schema, name: str) -> pa.DataType:
     at = schema.get_all_field_indices(name)
     if len(at) == 1:
         return schema.field(at[0]).type
+    why = why_opaque(schema)
+    if why is not None:
+        raise SchemaError(
+            f"expected a column {name!r}, received pickled rows: {why}",
+            hint="make rows tuples or dicts of numbers, bytes, or arrays of one shape; get_data_feed takes any row",
+        )
     there = ", ".join(f"{field.name}: {field.type}" for field in schema) or "no columns"
     if at:
         raise SchemaError(
@@ -457,6 +475,20 @@ class _Rows:
 
 
 _SAME_SHAPE = "bring all rows to one shape before train: pad, crop or filter them"
+
+
+def _as_type(array: pa.Array | pa.ChunkedArray, column: ResolvedColumn) -> pa.Array | pa.ChunkedArray:
+    """Casts values to the column's type: partitions of an RDD have the types of their own first rows."""
+    same_layout = column.kind is not Kind.NUMBERS and array.type.id == column.type.id
+    if array.type == column.type or same_layout:
+        return array
+    try:
+        return array.cast(column.type)
+    except pa.ArrowException as error:
+        raise SchemaError(
+            f"column {column.name!r}: expected {column.type} as in the first partition, received {array.type}: {error}",
+            hint="bring all rows to one type before train: rdd.map(lambda row: ...), or use a DataFrame",
+        ) from error
 
 
 def _one_array(array: pa.Array | pa.ChunkedArray) -> pa.Array:

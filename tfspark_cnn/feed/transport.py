@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hmac
 import itertools
+import logging
+import threading
 from typing import Any
 
 import pyarrow as pa
@@ -16,6 +18,11 @@ from pyarrow import flight
 from tfspark_cnn.errors import AuthenticationError, ClusterError
 
 AUTHORIZATION = "authorization"
+log = logging.getLogger(__name__)
+
+CLOSE_S = 5.0
+"""How long a server that is closed waits for calls that are under way."""
+
 CONNECT_TIMEOUT_S = 30.0
 """For calls that only move a small message; streams have no limit, they end with their peer."""
 
@@ -99,5 +106,13 @@ class Service(flight.FlightServerBase):  # type: ignore[misc]
         return self._gate.refused
 
     def close(self) -> None:
-        """Stops serving. Streams must have been told to end before: this waits for them."""
-        self.shutdown()
+        """Stops serving. Streams should have been told to end before: this waits for them, but not for ever.
+
+        A call whose client neither sends nor hangs up cannot be ended from here (Flight has no deadline for it in
+        Python); it ends with its client, or with this process.
+        """
+        closing = threading.Thread(target=self.shutdown, name="tfspark-close", daemon=True)
+        closing.start()
+        closing.join(CLOSE_S)
+        if closing.is_alive():
+            log.warning("a call on port %d has not ended %g s after its server was closed", self.port, CLOSE_S)

@@ -37,7 +37,7 @@ _PLAIN: dict[frozenset[type], pa.DataType] = {
     frozenset([str]): pa.string(),
     frozenset([bytes]): pa.binary(),
 }
-_ALLOWED = {
+_ALLOWED: dict[pa.DataType, set[type]] = {
     pa.bool_(): {bool},
     pa.int64(): {int},
     pa.float64(): {int, float},
@@ -174,7 +174,7 @@ def _ndarray(name: str, arrays: Sequence[Any]) -> ColumnType:
 
 
 def _plain_array(column: ColumnType, values: Sequence[Any]) -> pa.Array:
-    outer = {tuple} if column.kind is ValueKind.TUPLE else {list}
+    outer: set[type] = {tuple} if column.kind is ValueKind.TUPLE else {list}
     return _typed(values, column.type, outer)
 
 

@@ -1,7 +1,7 @@
 """Keras 3's own `fit`, `evaluate` and `predict`, on several TensorFlow workers.
 
 Keras 3 raises under MultiWorkerMirroredStrategy (keras#20585, tensorflow#72388). `install` replaces the few private
-functions that break, and only for models that were made under such a strategy with two or more workers:
+functions that break, and only for models that were made under such a strategy:
 
 - the symbolic build takes the dataset's element spec, and no batch is eaten;
 - batch logs are this node's; epoch logs come from metric variables, which TensorFlow sums over the workers;
@@ -36,7 +36,7 @@ from keras.src.optimizers import loss_scale_optimizer
 
 from tfspark_cnn.errors import ConfigError, UnsupportedVersionError
 from tfspark_cnn.training import keras_gradients
-from tfspark_cnn.training.keras_gradients import is_multi_worker
+from tfspark_cnn.training.keras_gradients import is_mirrored, is_multi_worker
 
 TESTED = "3.15"
 _MARK = "_tfspark_cnn_replaces"
@@ -173,7 +173,7 @@ def _unsupported(message: str) -> UnsupportedVersionError:
 def _build_from_spec(original: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(original)
     def build(self: Any, iterator: Any = None, data_batch: Any = None) -> None:
-        if iterator is not None and is_multi_worker(self._distribute_strategy):
+        if iterator is not None and is_mirrored(self._distribute_strategy):
             spec = iterator._distributed_dataset.element_spec
             iterator, data_batch = None, tf.nest.map_structure(_leaf_spec, spec)
         original(self, iterator=iterator, data_batch=data_batch)
@@ -190,11 +190,14 @@ def _leaf_spec(spec: Any) -> Any:
 def _count_rows(original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
     def make(self: Any, step_function: Callable[[Any], Any]) -> Any:
-        if not is_multi_worker(self.distribute_strategy):
+        if not is_mirrored(self.distribute_strategy):
             return original(self, step_function)
+        counted = keras_gradients.counting_rows(step_function)
+        if not is_multi_worker(self.distribute_strategy):
+            return original(self, counted)
         _refuse_other_reductions(self)
         _weigh_output_losses(self)
-        made = _with_any_rows(original(self, keras_gradients.counting_rows(step_function)))
+        made = _with_any_rows(original(self, counted))
         return made if self.steps_per_execution == 1 else _repeated(self, made)
 
     return make
@@ -315,7 +318,7 @@ class _Dealer:
     strategy: Any
 
     def experimental_distribute_dataset(self, dataset: Any) -> Any:
-        if not (is_multi_worker(self.strategy) and is_own_share(dataset)):
+        if not (is_mirrored(self.strategy) and is_own_share(dataset)):
             return self.strategy.experimental_distribute_dataset(dataset)
         replicas = keras_gradients.local_replicas(self.strategy)
         if replicas == 1:
@@ -330,7 +333,7 @@ def _iterate_shares(original: Any) -> Any:
     def init(self: Any, distribute_strategy: Any = None, *args: Any, **kwargs: Any) -> None:
         original.__init__(self, _Dealer(distribute_strategy), *args, **kwargs)
         self._distribute_strategy = distribute_strategy
-        share = is_multi_worker(distribute_strategy) and is_own_share(self.data_adapter.get_tf_dataset())
+        share = is_mirrored(distribute_strategy) and is_own_share(self.data_adapter.get_tf_dataset())
         self._open_ended = share and self.num_batches is None
 
     @contextlib.contextmanager

@@ -36,8 +36,12 @@ _REDUCED = "_tfspark_cnn_reduced"  # set on an optimizer while what it is given 
 
 def is_multi_worker(strategy: Any) -> bool:
     """Tells whether it is a MultiWorkerMirroredStrategy that was made with two or more workers."""
-    mirrored = isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
-    return mirrored and bool(strategy.extended._in_multi_worker_mode())
+    return is_mirrored(strategy) and bool(strategy.extended._in_multi_worker_mode())
+
+
+def is_mirrored(strategy: Any) -> bool:
+    """Tells whether it is a MultiWorkerMirroredStrategy, be it of one worker."""
+    return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
 
 
 def local_replicas(strategy: Any) -> int:

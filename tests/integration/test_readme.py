@@ -1,0 +1,140 @@
+"""The README tells the truth: its commands and program run, outputs are as shown, links lead somewhere."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from conftest import spark_environment
+
+ROOT = Path(__file__).parents[2]
+README = ROOT / "README.md"
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+PROGRAM = "train_digits.py"
+PLACEHOLDER = "HOST"  # in a command that needs a cluster of one's own
+RUN_S = 150
+
+_FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command of the README, and what it prints there, if that is shown."""
+
+    line: str
+    output: str | None = None
+
+
+def blocks(language: str) -> list[str]:
+    return [body for found, body in _FENCE.findall(README.read_text(encoding="utf-8")) if found == language]
+
+
+def commands() -> list[Command]:
+    """All commands of the README: each line of a bash block, each prompt of a console block."""
+    lines = [line for body in blocks("bash") for line in body.replace("\\\n", " ").splitlines() if line.strip()]
+    prompts = [part.partition("\n") for body in blocks("console") for part in body.split("$ ")[1:]]
+    return [*map(Command, lines), *(Command(line, output) for line, _, output in prompts)]
+
+
+def kind(command: Command) -> str:
+    """What is done about a command."""
+    if PLACEHOLDER in command.line:
+        return "for a cluster"
+    if command.line.startswith("make "):
+        return "make"
+    return "program" if PROGRAM in command.line else "command line" if "tfspark-cnn" in command.line else "unknown"
+
+
+def of_kind(wanted: str) -> list[Command]:
+    return [command for command in commands() if kind(command) == wanted]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder as the README's reader has it: the environment, which is not activated, conf/ and the program."""
+    (tmp_path / ".venv").symlink_to(sys.prefix)
+    (tmp_path / "conf").symlink_to(ROOT / "conf")
+    (program,) = blocks("python")
+    (tmp_path / PROGRAM).write_text(program, encoding="utf-8")
+    return tmp_path
+
+
+def run(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Runs a line of the README as somebody types it into a fresh shell."""
+    fresh = {**os.environ, **spark_environment()}
+    for name in ("PYSPARK_PYTHON", "PYSPARK_DRIVER_PYTHON", "PYTHONPATH", "VIRTUAL_ENV", "SPARK_HOME"):
+        fresh.pop(name, None)
+    own = str(Path(sys.prefix) / "bin")
+    fresh["PATH"] = os.pathsep.join(part for part in fresh["PATH"].split(os.pathsep) if part != own)
+    return subprocess.run(
+        ["bash", "-c", line], cwd=folder, env=fresh, capture_output=True, text=True, timeout=RUN_S, check=False
+    )
+
+
+def test_every_command_is_of_a_kind_that_is_tested() -> None:
+    assert {kind(command) for command in commands()} == {"make", "program", "command line", "for a cluster"}
+    assert {language for language, _ in _FENCE.findall(README.read_text(encoding="utf-8"))} == {
+        "bash", "console", "python", "text",
+    }  # fmt: skip
+
+
+def test_the_targets_of_make_exist() -> None:
+    for command in of_kind("make"):
+        done = subprocess.run(
+            ["make", "--dry-run", *command.line.split()[1:]], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.timeout(RUN_S + 30)
+@pytest.mark.parametrize("line", [command.line for command in of_kind("program")])
+def test_the_program_trains_as_it_stands(line: str, folder: Path) -> None:
+    done = run(line, folder)
+    assert done.returncode == 0, done.stderr[-4000:]
+    (results,) = re.findall(r"^\[\[(.*)\]\]$", done.stdout, re.MULTILINE)
+    chief, worker = ([float(value) for value in node.split(", ")] for node in results.split("], ["))
+    assert chief == worker, "the accuracy of an epoch is that of all nodes together"
+    assert len(chief) == 5 and chief[-1] > 0.9
+
+
+@pytest.mark.parametrize("command", of_kind("command line"), ids=lambda command: command.line)
+def test_lines_of_the_command_line_are_accepted_and_give_what_is_shown(command: Command, folder: Path) -> None:
+    if command.output is None:  # a whole training has a test of its own, in test_cli.py
+        done = run(f"{command.line} --dry-run", folder)
+        assert done.returncode == 0, done.stderr
+    else:
+        assert run(command.line, folder).stderr == command.output
+
+
+def test_options_for_a_cluster_are_those_of_spark_submit(folder: Path) -> None:
+    known = run(f'PYSPARK_PYTHON="$PWD/.venv/bin/python" {folder}/.venv/bin/spark-submit --help', folder).stderr
+    (command,) = of_kind("for a cluster")
+    unknown = [name for name in re.findall(r"(?<= )--[a-z-]+", command.line) if not re.search(rf"{name}[ ,]", known)]
+    assert not unknown, known
+
+
+def test_the_error_of_too_few_slots_is_the_one_shown(folder: Path) -> None:
+    (shown,) = blocks("text")
+    program = folder / PROGRAM
+    program.write_text(program.read_text(encoding="utf-8").replace("local[4]", "local[2]"), encoding="utf-8")
+    done = run(f".venv/bin/python {PROGRAM}", folder)
+    assert done.returncode == 1
+    assert done.stderr.endswith(shown)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_relative_links_lead_to_files(document: Path) -> None:
+    links = [link.partition("#")[0] for link in _LINK.findall(document.read_text(encoding="utf-8"))]
+    missing = [link for link in links if link and "://" not in link and not (document.parent / link).exists()]
+    assert not missing
+
+
+def test_the_readme_names_no_path_of_a_machine_and_no_issue() -> None:
+    text = "\n".join(document.read_text(encoding="utf-8") for document in DOCUMENTS)
+    assert not re.findall(r"(?:/home|/root|/work|/Users|/tmp)/\S*|(?<![\w/])#\d+", text)

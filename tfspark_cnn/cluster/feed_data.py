@@ -1,0 +1,86 @@
+"""What `train` and `inference` take: DataFrames and RDDs, and how each is gone over."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from tfspark_cnn.errors import ConfigError
+from tfspark_cnn.feed import rows
+from tfspark_cnn.feed.inference import PREDICTION, FrameInference, Inference, RowInference
+from tfspark_cnn.feed.row_source import RowFeeder
+from tfspark_cnn.feed.source import FED_DDL, Feeder
+
+
+def check(data: Any, method: str) -> None:
+    """Refuses what is neither a DataFrame nor an RDD.
+
+    Raises:
+        ConfigError: it is something else.
+    """
+    if not (is_rdd(data) or hasattr(data, "mapInArrow")):
+        raise ConfigError(
+            f"{method} got a {type(data).__name__}, expected a DataFrame or an RDD",
+            hint="spark.createDataFrame(...) or sc.parallelize(...) makes one",
+        )
+
+
+def is_rdd(data: Any) -> bool:
+    """Tells whether data is an RDD."""
+    from pyspark import RDD
+
+    return isinstance(data, RDD)
+
+
+def schema_of(data: Any) -> pa.Schema:
+    """Gives the Arrow schema of data. That of an RDD is not known before its rows are: nodes learn it from these.
+
+    To ask Spark for the first row would be a job of its own, which computes the row twice.
+    """
+    from pyspark.sql.pandas.types import to_arrow_schema
+
+    return rows.UNKNOWN_SCHEMA if is_rdd(data) else to_arrow_schema(data.schema)
+
+
+def send(data: Any, feeder: Feeder) -> list[tuple[int, Sequence[int]]]:
+    """Runs the Spark job that sends data to the nodes; gives (partition, rows of each share) of each partition."""
+    if is_rdd(data):
+        return list(data.mapPartitions(RowFeeder(feeder)).collect())
+    return [(row.partition, row.share) for row in data.mapInArrow(feeder, FED_DDL).collect()]
+
+
+def infer(data: Any, inference: Inference, result_type: Any) -> Any:
+    """Gives the lazy RDD or DataFrame of the results of data.
+
+    Raises:
+        ConfigError: `result_type` is no Spark type, or the DataFrame has a column `prediction`.
+    """
+    if is_rdd(data):
+        return data.mapPartitions(RowInference(inference))
+    from pyspark.sql.pandas.types import to_arrow_type
+    from pyspark.sql.types import StructField, StructType
+
+    found = _spark_type(result_type)
+    if PREDICTION in data.columns:
+        raise ConfigError(
+            f"the DataFrame has a column {PREDICTION!r} already",
+            hint=f'rename it: df.withColumnRenamed("{PREDICTION}", ...)',
+        )
+    schema = StructType([*data.schema.fields, StructField(PREDICTION, found)])
+    return data.mapInArrow(FrameInference(inference, to_arrow_type(found)), schema)
+
+
+def _spark_type(result_type: Any) -> Any:
+    from pyspark.errors import PySparkException
+    from pyspark.sql.types import DataType
+
+    if isinstance(result_type, DataType):
+        return result_type
+    try:
+        return DataType.fromDDL(result_type)
+    except (PySparkException, TypeError, AttributeError) as error:
+        raise ConfigError(
+            f"result_type is {result_type!r}, expected a Spark type", hint="as 'array<float>' or 'bigint'"
+        ) from error

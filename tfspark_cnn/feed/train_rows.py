@@ -1,0 +1,116 @@
+"""The rows of `cluster.train` one after the other, epoch by epoch: what a `DataFeed` for training takes.
+
+Nodes do not run in step here, so nothing is agreed with the others; each reports how far it is by itself.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from tfspark_cnn.feed.cache import wait_for
+from tfspark_cnn.feed.data_feed import AsRows
+from tfspark_cnn.feed.reader import NodeFeed, Progress
+
+log = logging.getLogger(__name__)
+
+NUMBER = -1
+"""Stands for the number of the reader in what is reported; those of datasets count from 0."""
+
+
+class TrainRows:
+    """This node's share of the feeds of one queue, in Spark's order, each `num_epochs` times. For one thread.
+
+    Args:
+        next_feed: gives the i-th feed of the queue, waiting for it; None when none will come.
+        progress: told how far we are after each batch; must not block.
+        detach: tells the coordinator that we want no more rows.
+    """
+
+    def __init__(
+        self,
+        *,
+        next_feed: Callable[[int], NodeFeed | None],
+        progress: Callable[[Progress], None],
+        detach: Callable[[], None],
+    ) -> None:
+        self.done = False
+        self.rows_taken = 0
+        self.waited_s = 0.0
+        self._next_feed, self._progress, self._detach = next_feed, progress, detach
+        self._feed: NodeFeed | None = None
+        self._feeds = 0
+        self._passes = self._row = self._step = 0
+
+    def take(self, rows: int, as_rows: AsRows) -> list[Any]:
+        """Gives the next rows; fewer, or none, when the cluster shuts down."""
+        taken: list[Any] = []
+        while len(taken) < rows and not self.done:
+            feed = self._feed = self._feed or self._next()
+            piece = self._piece(feed, rows - len(taken)) if feed else None
+            if feed is None:
+                self.done = True
+            elif piece is None:
+                self._end_pass(feed)
+            else:
+                taken += as_rows(piece)
+                self._advance(feed, piece.num_rows)
+        self._report_step()
+        return taken
+
+    def answer(self, results: Sequence[Any]) -> None:
+        """Is never called: nobody waits for results in training."""
+        raise NotImplementedError
+
+    def stop(self) -> None:
+        """Takes no more rows, and says so."""
+        if not self.done:
+            self.done = True
+            self._detach()
+
+    # --- inner -------------------------------------------------------------------------------------------------------
+
+    def _next(self) -> NodeFeed | None:
+        self._passes = self._row = self._step = 0
+        self._feeds += 1
+        return self._next_feed(self._feeds - 1)
+
+    def _piece(self, feed: NodeFeed, rows: int) -> pa.RecordBatch | None:
+        """Gives the next rows of one record batch, at most so many; None at the end of the epoch."""
+        store = feed.store
+        with store.changed:
+            self.waited_s += wait_for(
+                store.changed,
+                lambda: store.ready_rows > self._row or store.rows_total is not None,
+                lambda: store.missing,
+                log.getChild(feed.name).info,
+            )
+            stop = min(store.ready_rows, self._row + rows)
+            spans = store.span(self._row, stop)
+        if not spans:
+            return None
+        chunk, first, end = spans[0]
+        return store.chunk(chunk).slice(first, end - first)
+
+    def _advance(self, feed: NodeFeed, rows: int) -> None:
+        self._row += rows
+        self.rows_taken += rows
+        if self._row == feed.store.rows_total:
+            self._end_pass(feed)
+
+    def _end_pass(self, feed: NodeFeed) -> None:
+        self._passes, self._row, self._step = self._passes + 1, 0, 0
+        self._report(feed)
+        if feed.num_epochs and self._passes >= feed.num_epochs:
+            self._feed = None
+
+    def _report_step(self) -> None:
+        if self._feed is not None and self._row:
+            self._step += 1
+            self._report(self._feed)
+
+    def _report(self, feed: NodeFeed) -> None:
+        self._progress(Progress(feed.name, NUMBER, self._passes, self._step, self._row, self.waited_s))
