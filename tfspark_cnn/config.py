@@ -76,6 +76,11 @@ class DataConfig(_Table):
     partitions: int = _at_least(1, 4)
 
 
+NETWORKS: Mapping[str, tuple[str, ...]] = {"small_cnn": ("filters", "hidden", "dropout")}
+"""Networks and the parameters of each, known here so that a typo is found before executors are taken; the builders
+themselves import Keras, which only nodes do. A test holds the two together."""
+
+
 @dataclass(frozen=True)
 class ModelConfig:
     """Table `[model]`: the network.
@@ -89,8 +94,17 @@ class ModelConfig:
     parameters: Mapping[str, Scalar] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Validates the name; the network's builder knows its own parameters, and checks them."""
+        """Validates the name and the names of parameters; the network's builder checks their values."""
         _checked(fields(self)[0], self.name, key="ModelConfig.name")
+        if self.name not in NETWORKS:
+            raise ConfigError(
+                f"model.name: expected a known network, received {self.name!r}", hint=suggestion(self.name, NETWORKS)
+            )
+        for unknown in sorted(set(self.parameters) - set(NETWORKS[self.name])):
+            raise ConfigError(
+                f"model.parameters: unknown parameter {unknown!r} of network {self.name}",
+                hint=suggestion(unknown, NETWORKS[self.name]),
+            )
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 
 import map_funs
+import programs
 import pytest
-import scripts
 
 from tfspark_cnn import InputMode, TFCluster
 from tfspark_cnn.errors import ConfigError, MapFunError, SlotsError, TopologyError
@@ -64,7 +64,7 @@ def test_slots_that_another_cluster_holds_are_not_counted(spark):
 
 
 def test_a_local_master_with_too_few_slots_and_dynamic_allocation_are_refused(tmp_path):
-    out = scripts.run(
+    out = programs.run(
         tmp_path,
         """
         spark = session("local[2]")
@@ -93,7 +93,7 @@ def test_gpus_that_spark_assigned_become_visible_devices(tmp_path, spec):
     finder = tmp_path / "gpus.sh"
     finder.write_text("""#!/bin/sh\necho '{"name": "gpu", "addresses": ["0", "1", "2", "3", "4", "5", "6", "7"]}'\n""")
     finder.chmod(0o755)
-    out = scripts.run(
+    out = programs.run(
         tmp_path,
         f"""
         conf = {{"spark__executor__resource__gpu__amount": "8", "spark__task__resource__gpu__amount": "2",
@@ -123,7 +123,7 @@ def test_a_resource_profile_gives_nodes_gpus_where_other_tasks_take_none(tmp_pat
     finder = tmp_path / "gpus.sh"
     finder.write_text("""#!/bin/sh\necho '{"name": "gpu", "addresses": ["0", "1"]}'\n""")
     finder.chmod(0o755)
-    out = scripts.run(
+    out = programs.run(
         tmp_path,
         f"""
         from pyspark.resource import ResourceProfileBuilder, TaskResourceRequests

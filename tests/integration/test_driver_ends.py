@@ -6,9 +6,9 @@ import os
 import signal
 import time
 
+import programs
 import psutil
 import pytest
-import scripts
 from conftest import node_processes
 
 pytestmark = pytest.mark.timeout(180)
@@ -37,23 +37,23 @@ def gone_within(pids, seconds):
 
 @pytest.mark.parametrize("master", ["local[2]", "local-cluster[2,1,1024]"])
 def test_no_node_is_left_ten_seconds_after_the_driver_was_killed(tmp_path, master):
-    process = scripts.start(tmp_path, WAITING.format(master=master) + "cluster.shutdown()\n")
+    process = programs.start(tmp_path, WAITING.format(master=master) + "cluster.shutdown()\n")
     try:
-        pids = pids_of(scripts.line_of(process, "READY"))
+        pids = pids_of(programs.line_of(process, "READY"))
         os.kill(process.pid, signal.SIGKILL)
         assert gone_within(pids, 10)
         _, alive = psutil.wait_procs(node_processes(), timeout=10)
         assert not alive
     finally:
-        scripts.end(process)
+        programs.end(process)
 
 
 @pytest.mark.parametrize("where", ["cluster.shutdown()", "__import__('time').sleep(600)"])
 def test_ctrl_c_in_a_script_ends_the_nodes_and_the_script(tmp_path, where):
     body = WAITING.format(master="local[3]") + f"with cluster:\n    {where}\n"
-    process = scripts.start(tmp_path, body)
+    process = programs.start(tmp_path, body)
     try:
-        pids = pids_of(scripts.line_of(process, "READY"))
+        pids = pids_of(programs.line_of(process, "READY"))
         start = time.monotonic()
         os.kill(process.pid, signal.SIGINT)
         _, err = process.communicate(timeout=30)
@@ -61,7 +61,7 @@ def test_ctrl_c_in_a_script_ends_the_nodes_and_the_script(tmp_path, where):
         assert process.returncode != 0 and "KeyboardInterrupt" in err
         assert gone_within(pids, 1)
     finally:
-        scripts.end(process)
+        programs.end(process)
 
 
 def test_an_interrupted_notebook_cell_leaves_nothing_and_the_next_cell_works(tmp_path):
@@ -78,25 +78,25 @@ with TFCluster.run(spark, map_funs.describe, None, 2) as cluster:
 spark.stop()
 """
     )
-    process = scripts.start(tmp_path, body)
+    process = programs.start(tmp_path, body)
     try:
-        pids = pids_of(scripts.line_of(process, "READY"))
+        pids = pids_of(programs.line_of(process, "READY"))
         os.kill(process.pid, signal.SIGINT)
-        scripts.line_of(process, "INTERRUPTED")
+        programs.line_of(process, "INTERRUPTED")
         assert gone_within(pids, 5)
-        assert scripts.line_of(process, "AGAIN") == "AGAIN 2"
+        assert programs.line_of(process, "AGAIN") == "AGAIN 2"
         process.communicate(timeout=60)
         assert process.returncode == 0
     finally:
-        scripts.end(process)
+        programs.end(process)
 
 
 @pytest.mark.parametrize("ending", ["sys.exit(0)", "spark.stop()", "raise KeyError('mine')"])
 def test_a_driver_that_ends_without_shutdown_takes_its_nodes_along(tmp_path, ending):
-    process = scripts.start(tmp_path, WAITING.format(master="local[3]") + ending + "\n")
+    process = programs.start(tmp_path, WAITING.format(master="local[3]") + ending + "\n")
     try:
-        pids = pids_of(scripts.line_of(process, "READY"))
+        pids = pids_of(programs.line_of(process, "READY"))
         process.communicate(timeout=60)
         assert gone_within(pids, 10)
     finally:
-        scripts.end(process)
+        programs.end(process)

@@ -55,6 +55,7 @@ def _told(error: Exception, *, debug: bool) -> int:
 def _lines(error: Exception) -> tuple[str, str]:
     if isinstance(error, TFSparkError):
         where = f"[{error.node}] " if error.node else ""
-        return where + error.message, error.hint or "run it again with --debug for the traceback"
+        # What a node wrote, with its traceback, stands below the first line; it is for --debug.
+        return where + error.message.splitlines()[0], error.hint or "run it again with --debug for the traceback"
     first = (str(error).strip() or "no message").splitlines()[0]
     return f"{type(error).__name__}: {first}", "run it again with --debug for the traceback"

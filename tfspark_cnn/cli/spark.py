@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -57,6 +58,8 @@ def session(cluster: ClusterConfig, *, log_file: Path | None) -> Iterator[SparkS
         with _output_to(log_file):
             spark = builder.getOrCreate()
         stack.callback(_stop, spark)
+        # PySpark's own handler talks to the JVM over the connection that is in use when Ctrl-C comes, and fails.
+        stack.callback(signal.signal, signal.SIGINT, signal.signal(signal.SIGINT, signal.default_int_handler))
         spark.sparkContext.setLogLevel("WARN")
         _share_this_python(spark, cluster)
         yield spark

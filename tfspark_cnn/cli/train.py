@@ -131,7 +131,7 @@ def _trained(
 
     config = task.config
     nodes = config.cluster.num_workers + config.cluster.num_ps
-    line.phase(f"starting {nodes} nodes")
+    line.phase(f"starting {nodes} node{'s' * (nodes != 1)}")
     run: Callable[..., Any] = TFCluster.run
     with run(
         spark,

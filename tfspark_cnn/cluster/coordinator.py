@@ -18,7 +18,7 @@ from pyarrow import flight
 
 from tfspark_cnn.cluster import messages, policy
 from tfspark_cnn.cluster.messages import Alive, Failed, Message, Report
-from tfspark_cnn.cluster.state import ClusterState, Phase
+from tfspark_cnn.cluster.state import ClusterState
 from tfspark_cnn.cluster.topology import Topology
 from tfspark_cnn.errors import TFSparkError
 from tfspark_cnn.feed.transport import Service, endpoint
@@ -100,7 +100,7 @@ class Coordinator:
         """
         with self._changed:
             return self._changed.wait_for(
-                lambda: condition(self.state) or self.state.phase is Phase.ABORTING or self.job_ended, timeout_s
+                lambda: condition(self.state) or self.state.abort_reason is not None or self.job_ended, timeout_s
             )
 
     def wait_job(self, *, timeout_s: float | None) -> bool:
@@ -140,6 +140,7 @@ class Coordinator:
         """Gives the messages for a node as they come, `Alive` when there are none, until it is let go."""
         outbox = self._outboxes[number]
         try:
+            yield Alive(number)  # tells the node that from here on its end will be noticed
             while True:
                 try:
                     message = outbox.get(timeout=ALIVE_S)

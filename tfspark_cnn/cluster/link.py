@@ -17,9 +17,9 @@ from tfspark_cnn.feed import transport
 
 log = logging.getLogger(__name__)
 
-SILENCE_S = 30.0
+SILENCE_S = 90.0
 """The coordinator says `Alive` every second. So much silence means that its host is gone: a closed connection would
-have been seen at once."""
+have been seen at once. A driver may pause for half a minute, in a garbage collection or a suspended laptop."""
 
 
 class Link:
@@ -41,6 +41,7 @@ class Link:
         self._latest: dict[Hashable, Message] = {}
         self._pending = threading.Condition()
         self._heard = threading.Event()
+        self._answered = threading.Event()
         self._closed = False
         self._threads: list[threading.Thread] = []
 
@@ -49,11 +50,12 @@ class Link:
         self._handlers[kind] = handler
 
     def open(self) -> None:
-        """Begins to listen."""
+        """Begins to listen. Returns when the coordinator has answered: from then on each notices the other's end."""
         for target in (self._listen, self._watch, self._send_latest):
             thread = threading.Thread(target=target, name=f"tfspark-{target.__name__}", daemon=True)
             self._threads.append(thread)
             thread.start()
+        self._answered.wait(SILENCE_S)
 
     def send(self, event: Message) -> None:
         """Sends an event and waits until the coordinator has it.
@@ -74,8 +76,14 @@ class Link:
         """Sends now what `send_latest` still holds."""
         with self._pending:
             waiting, self._latest = list(self._latest.values()), {}
+        errors = []
         for event in waiting:
-            self.send(event)
+            try:
+                self.send(event)
+            except ClusterError as error:  # one that cannot be sent must not keep the others here
+                errors.append(error)
+        if errors:
+            raise errors[0]
 
     def close(self) -> None:
         """Stops listening; the process may end without `lost` being called."""
@@ -91,10 +99,14 @@ class Link:
             client = transport.connect(self._location, self._secret)
             for chunk in client.do_get(flight.Ticket(str(self.node).encode())):
                 self._heard.set()
+                self._answered.set()
                 for body in chunk.data.column(0):
                     self._dispatch(messages.decode(body.as_py()))
-        except (pa.ArrowException, OSError, ClusterError) as error:
+        except (pa.ArrowException, OSError) as error:
             reason = f"the line to the coordinator broke: {error}"
+        except Exception as error:  # of a handler: this node can no longer follow the coordinator
+            log.exception("a message of the coordinator could not be handled")
+            reason = f"a message of the coordinator could not be handled: {type(error).__name__}: {error}"
         self._lose(reason)
 
     def _dispatch(self, message: Message) -> None:
@@ -120,5 +132,6 @@ class Link:
 
     def _lose(self, reason: str) -> None:
         if not self._closed:
-            self._closed = True
+            self.close()
+            self._answered.set()
             self._lost(reason)

@@ -237,9 +237,9 @@ def decode(body: bytes) -> Message:
         fields = json.loads(body)
         kind = _KINDS[fields.pop("kind")]
         message: Message = kind(**fields)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ClusterError(f"a message of {len(body)} bytes cannot be read: {type(error).__name__}") from error
-    if not isinstance(message.node, int):
+    if isinstance(message.node, bool) or not isinstance(message.node, int):
         raise ClusterError(f"a {kind.__name__} names the node {message.node!r}, expected its number")
     return message
 

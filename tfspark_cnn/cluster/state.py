@@ -98,7 +98,7 @@ class ClusterState:
         self.nodes[event.node].entered = event
         if self.phase is Phase.STARTING and not self.missing():
             self.phase = Phase.RUNNING
-        return []
+        return self._let_go()  # the others may have returned before the last came up
 
     def _report(self, event: Report) -> list[Message]:
         self.nodes[event.node].metrics = event.metrics
@@ -109,20 +109,31 @@ class ClusterState:
         return self._let_go()
 
     def _exited(self, event: Exited) -> list[Message]:
-        self.nodes[event.node].exited = True
-        if all(node.exited for node in self.nodes.values()):
-            self.phase = Phase.ENDED
-        return self._let_go()
+        lost = self.lose(event.node)  # an end without leave is a loss
+        self._gone(event.node)
+        return lost or self._let_go()
 
     def _failed(self, event: Failed) -> list[Message]:
         self.failures.append(event)
         self.nodes[event.node].exited = True
-        return self.abort(f"node {self.topology.nodes[event.node].name} failed")
+        others = self.abort(f"node {self.topology.nodes[event.node].name} failed")
+        self._gone(event.node)
+        return others
+
+    def _gone(self, number: int) -> None:
+        self.nodes[number].exited = True
+        if all(node.exited for node in self.nodes.values()):
+            self.phase = Phase.ENDED
 
     def _arrived(self, event: Arrived) -> list[Message]:
+        trainers = {node.number for node in self.topology.data_nodes}
+        if event.node not in trainers:
+            raise ClusterError(
+                f"{self.topology.nodes[event.node].name} came to a barrier, which is for chief and workers",
+                hint="call ctx.barrier() only where ctx.job_name is 'chief' or 'worker'",
+            )
         here = self.barriers.setdefault(event.sequence, set())
         here.add(event.node)
-        trainers = {node.number for node in self.topology.data_nodes}
         if here != trainers:
             return []
         del self.barriers[event.sequence]

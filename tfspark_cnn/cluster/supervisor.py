@@ -30,6 +30,9 @@ EXIT_ABORTED = 75
 TAIL_LINES = 40
 """Lines of stderr that travel in an error."""
 
+OUTPUT_GRACE_S = 1.0
+"""Given to what a process has written to be read, once the process and its group are gone."""
+
 LEAVE_GRACE_S = 10.0
 """Given to a process whose result is known to run its own clean-up before it is killed."""
 
@@ -91,7 +94,7 @@ class NodeProcess:
         number = -status if status < 0 else 0
         return Outcome(
             exit_code=128 + number if number else status,
-            signal=signal.Signals(number).name if number else None,
+            signal=_signal_name(number) if number else None,
             record=_unpickled(self.record),
             stderr_tail=list(self.tail),
             oom_kills=oom_kills() - self.oom_before,
@@ -107,7 +110,7 @@ class NodeProcess:
         if self.leash.stdin:
             self.leash.stdin.close()
         for thread in self.threads:
-            thread.join()
+            thread.join(OUTPUT_GRACE_S)  # a daemon that left the group may hold our pipes open
 
 
 def start(command: Command, *, role: str, index: int) -> NodeProcess:
@@ -135,7 +138,7 @@ def start(command: Command, *, role: str, index: int) -> NodeProcess:
     except BaseException:
         os.close(read_fd)
         leash.kill()
-        leash.wait()
+        leash.communicate()  # waits, and closes the pipe
         raise
     finally:
         os.close(write_fd)
@@ -187,6 +190,13 @@ def _pump(stream: IO[bytes], prefix: str, tail: collections.deque[str] | None) -
 def _read_record(node: NodeProcess) -> None:
     with node.results as stream:
         node.record = stream.read()
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # a real-time signal has no name
+        return f"SIGRTMIN+{number - signal.SIGRTMIN}"
 
 
 def _unpickled(record: bytes) -> Any:

@@ -171,9 +171,9 @@ class Share:
         self._skipped.update(batch)
         if self._skipped.rows == self._held and self._skipped.value() != self._expected:
             raise FeedError(
-                f"partition {self._partition} changed between tries: its first {self._held} rows for a node are not "
-                "those sent before",
-                hint="make the data deterministic (no rand(), no unordered limit), or cache or checkpoint it before train",
+                f"partition {self._partition} changed between tries: "
+                f"its first {self._held} rows for a node are not those sent before",
+                hint="make the data deterministic (no rand(), no unordered limit), or checkpoint it before train",
             )
 
     def _answer(self) -> Mark:

@@ -87,13 +87,13 @@ def record_batches(
         return
     size = _batch_rows(_nbytes(first[0]), 1, max_rows, max_bytes)
     block = first + list(itertools.islice(source, size - 1))
-    layout, done = RowLayout.of(block), 0
-    while block:
+    layout, batch = _first_batch(block)
+    yield batch
+    done = len(block)
+    while block := list(itertools.islice(source, _batch_rows(batch.nbytes, batch.num_rows, max_rows, max_bytes))):
         batch = layout.batch(block, first_row=done)
         yield batch
         done += len(block)
-        size = _batch_rows(batch.nbytes, len(block), max_rows, max_bytes)
-        block = list(itertools.islice(source, size))
 
 
 def record_batch(rows: Sequence[Any]) -> pa.RecordBatch:
@@ -103,7 +103,16 @@ def record_batch(rows: Sequence[Any]) -> pa.RecordBatch:
         >>> to_rows(record_batch([1, "two"]))
         [1, 'two']
     """
-    return RowLayout.of(rows).batch(rows, first_row=0)
+    return _first_batch(rows)[1]
+
+
+def _first_batch(rows: Sequence[Any]) -> tuple[RowLayout, pa.RecordBatch]:
+    layout = RowLayout.of(rows)
+    try:
+        return layout, layout.batch(rows, first_row=0)
+    except FeedError as error:  # a number too large for the type of the others
+        layout = RowLayout(RowKind.OPAQUE, (), error.message)
+        return layout, layout.batch(rows, first_row=0)
 
 
 def to_rows(batch: pa.RecordBatch) -> list[Any]:

@@ -20,7 +20,7 @@ from tfspark_cnn.errors import AuthenticationError, ClusterError
 AUTHORIZATION = "authorization"
 log = logging.getLogger(__name__)
 
-CLOSE_S = 5.0
+CLOSE_S = 2.0
 """How long a server that is closed waits for calls that are under way."""
 
 CONNECT_TIMEOUT_S = 30.0

