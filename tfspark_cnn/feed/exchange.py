@@ -84,7 +84,7 @@ class Exchange:
     Example:
         >>> exchange = Exchange()
         >>> exchange.close()
-        >>> exchange.take(10, to_rows), exchange.done
+        >>> exchange.take(10, lambda batch: batch.to_pylist()), exchange.done
         ([], True)
     """
 

@@ -30,6 +30,7 @@ class Fingerprint:
 
     rows: int = 0
     _crcs: dict[str, int] = field(default_factory=dict)
+    _lengths: dict[str, int] = field(default_factory=dict)
 
     def update(self, batch: pa.RecordBatch) -> None:
         """Adds the rows of a record batch."""
@@ -45,8 +46,10 @@ class Fingerprint:
         return crc
 
     def _add(self, leaf: str, array: pa.Array) -> None:
-        if array.null_count:
-            self._run(f"{leaf}.valid", np.packbits(np.asarray(array.is_valid()), bitorder="little").tobytes())
+        begin = self._lengths.get(leaf, 0)
+        self._lengths[leaf] = begin + len(array)
+        if array.null_count:  # where the nulls are, counted from the first row of all: the same however rows are cut
+            self._run(f"{leaf}.null", (np.flatnonzero(np.asarray(array.is_null())) + begin).astype(np.int64).tobytes())
         kind = array.type
         if pa.types.is_list(kind) or pa.types.is_large_list(kind):
             self._run(f"{leaf}.len", np.asarray(pc.fill_null(pc.list_value_length(array), -1), np.int64).tobytes())

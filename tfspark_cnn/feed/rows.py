@@ -12,6 +12,7 @@ The first batch fixes kind, columns and types; a later row that does not fit is 
 may differ: whoever reads them by column casts (`schema.decode`), and `to_rows` looks at each batch alone.
 
 Example:
+    >>> import numpy as np
     >>> batch, = record_batches([(np.zeros((2, 2), "float32"), 1), (np.ones((2, 2), "float32"), 0)])
     >>> batch.schema.names, batch.num_rows
     (['_1', '_2'], 2)

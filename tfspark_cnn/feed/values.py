@@ -204,7 +204,7 @@ def _packed(values: Sequence[Any], count: int, code: str) -> pa.Array | None:
     packed, start = np.empty(count, code), 0
     try:
         for value in values:
-            struct.pack_into(f"{len(value)}{code}", packed, start, *value)
+            struct.pack_into(f"{len(value)}{code}", packed.data, start, *value)
             start += len(value) * packed.itemsize
     except (struct.error, TypeError):
         return None

@@ -1,0 +1,480 @@
+"""Readers of several nodes over stores in memory. The coordinator is the real one without its sockets: a thread that
+takes what nodes say from a queue, as Flight would bring it, so no node ever waits for another."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import random
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from tfspark_cnn.cluster.feeds import Feed, Feeds
+from tfspark_cnn.cluster.messages import Attached, FeedComplete, Message, ReaderAgreed, Received, StepsReady
+from tfspark_cnn.cluster.topology import plan
+from tfspark_cnn.errors import EmptyFeedError, FeedError, SchemaError
+from tfspark_cnn.feed import batching, epochs
+from tfspark_cnn.feed.cache import FeedStore
+from tfspark_cnn.feed.dealing import Dealer
+from tfspark_cnn.feed.reader import EpochReader, NodeFeed, Progress, ReaderOptions, no_more_epochs
+from tfspark_cnn.feed.schema import Column
+
+SCHEMA = pa.schema({"row": pa.int64(), "list": pa.list_(pa.int64())})
+WINDOW = 16
+SOON_S = 20.0
+
+
+@pytest.fixture(autouse=True, scope="module")
+def small_windows() -> Iterator[None]:
+    """Shuffle windows of few rows, so that small feeds have several."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(batching, "SHUFFLE_WINDOW_ROWS", WINDOW)
+        yield
+
+
+def rows(numbers: np.ndarray) -> pa.RecordBatch:
+    lists = pa.ListArray.from_arrays(np.arange(0, 2 * len(numbers) + 1, 2, dtype=np.int32), np.repeat(numbers, 2))
+    return pa.record_batch([pa.array(numbers), lists], schema=SCHEMA)
+
+
+Step = Callable[[], None]
+
+
+@dataclass
+class Node:
+    """What one node knows of the feeds."""
+
+    share: int
+    feeds: list[NodeFeed] = field(default_factory=list)
+    progress: list[Progress] = field(default_factory=list)
+    moved: threading.Condition = field(default_factory=threading.Condition)
+
+    def tell(self, progress: Progress) -> None:
+        with self.moved:
+            self.progress.append(progress)
+            self.moved.notify_all()
+
+    def await_steps(self, steps: int) -> None:
+        def taken() -> bool:
+            return bool(self.progress) and self.progress[-1].step >= steps
+
+        with self.moved:
+            assert self.moved.wait_for(taken, SOON_S), f"expected step {steps}, received {self.progress[-1:]}"
+
+
+class Cluster:
+    """Nodes without processes, fed by `Dealer` without Spark."""
+
+    def __init__(self, workers: int) -> None:
+        self.nodes = [Node(share) for share in range(workers)]
+        self._feeds = Feeds(plan(workers))
+        self._inbox: queue.Queue[Message | Step | None] = queue.Queue()
+        self._thread = threading.Thread(target=self._coordinate, daemon=True)
+        self._thread.start()
+
+    def open(self, num_epochs: int) -> Feed:
+        feed, _ = self._feeds.open("input", "", num_epochs)
+        name = feed.opened.feed
+        for node in self.nodes:
+            store = FeedStore(moved=self._moved(node.share, name))
+            node.feeds.append(NodeFeed(name, SCHEMA, num_epochs, node.share, store))
+        return feed
+
+    def _moved(self, number: int, name: str) -> Callable[[int, int, int], None]:
+        return lambda ready, total, nbytes: self._inbox.put(Received(number, name, ready, total, nbytes))
+
+    def reader(self, number: int = 0, *, node: int, batch_rows: int, **options: Any) -> EpochReader:
+        mine = self.nodes[node]
+
+        def next_feed(index: int) -> NodeFeed:
+            if index >= len(mine.feeds):
+                raise no_more_epochs(mine.feeds[-1].num_epochs, "input")
+            return mine.feeds[index]
+
+        def attach(feed: NodeFeed, reader: int, per_step: int, spec: str) -> None:
+            self._inbox.put(Attached(node, feed.name, reader, per_step, spec))
+
+        columns = options.pop("columns", (Column("row"),))
+        return EpochReader(
+            number,
+            ReaderOptions(columns, batch_rows, **options),
+            next_feed=next_feed,
+            attach=attach,
+            progress=mine.tell,
+        )
+
+    def readers(self, batch_rows: int, **options: Any) -> list[EpochReader]:
+        return [self.reader(node=node.share, batch_rows=batch_rows, **options) for node in self.nodes]
+
+    # --- what feeders do ---------------------------------------------------------------------------------------------
+
+    def feeder(self, feed: Feed, partition: int, total: int, *, size: int, base: int = 0) -> Iterator[Step]:
+        """The steps of one feeder: batches of a partition for all nodes, then the commits."""
+        dealer, place = Dealer(partition, len(self.nodes)), int(feed.opened.feed.rpartition("-")[2]) - 1
+        stores = [node.feeds[place].store for node in self.nodes]
+        for first in range(0, total, size):
+            count = min(size, total - first)
+            for worker, (store, dealt) in enumerate(zip(stores, dealer.deal(first, count), strict=True)):
+                at, batch = dealer.share_rows(first)[worker], rows(dealt + base + first)
+                yield lambda store=store, at=at, batch=batch: store.accept(partition, at, batch)  # type: ignore[misc]
+        for store, share in zip(stores, dealer.share_rows(total), strict=True):
+            yield lambda store=store, share=share: store.commit(partition, share)  # type: ignore[misc]
+
+    def feed(self, feed: Feed, partitions: list[int], *, size: int = 7, order: random.Random | None = None) -> None:
+        """Sends all of a feed; with an order, in any interleaving of the feeders."""
+        self.send(feed, partitions, size=size, order=order)
+        self.finish(feed, partitions)
+
+    def send(self, feed: Feed, partitions: list[int], *, size: int = 7, order: random.Random | None = None) -> None:
+        bases = np.cumsum([0, *partitions]).tolist()
+        running = [
+            self.feeder(feed, p, total, size=order.randint(1, 9) if order else size, base=bases[p])
+            for p, total in enumerate(partitions)
+        ]
+        while running:
+            one = order.choice(running) if order else running[0]
+            step = next(one, None)
+            if step is None:
+                running.remove(one)
+            else:
+                step()
+
+    def finish(self, feed: Feed, partitions: list[int]) -> None:
+        totals = np.sum([Dealer(p, len(self.nodes)).share_rows(total) for p, total in enumerate(partitions)], axis=0)
+        self._inbox.put(lambda: self._deliver(feed.finish(totals.tolist(), len(partitions))))
+
+    # --- what the coordinator does -----------------------------------------------------------------------------------
+
+    def _coordinate(self) -> None:
+        while (item := self._inbox.get()) is not None:
+            match item:
+                case Attached():
+                    self._deliver(self._feeds.by_id[item.feed].attach(item))
+                case Received():
+                    self._deliver(self._feeds.by_id[item.feed].receive(item))
+                case _:
+                    item()  # type: ignore[operator]
+
+    def _deliver(self, news: list[Message]) -> None:
+        for message in news:
+            feed = next(one for one in self.nodes[message.node].feeds if one.name == message.feed)  # type: ignore[attr-defined]
+            match message:
+                case ReaderAgreed():
+                    feed.agree(message.reader, message.batch_rows)
+                case StepsReady():
+                    feed.allow(message.reader, message.steps)
+                case FeedComplete():
+                    feed.finish(message.totals, message.partitions)
+
+    def close(self) -> None:
+        self._inbox.put(None)
+        self._thread.join()
+
+
+@contextlib.contextmanager
+def cluster_of(workers: int) -> Iterator[Cluster]:
+    cluster = Cluster(workers)
+    try:
+        yield cluster
+    finally:
+        cluster.close()
+
+
+def ids(reader: EpochReader) -> list[list[int]]:
+    """One epoch, as the rows of each batch."""
+    return [batch[0].tolist() for batch in reader.epoch()]
+
+
+def flat(batches: list[list[int]]) -> list[int]:
+    return [row for batch in batches for row in batch]
+
+
+Epoch = list[list[int]]
+
+
+def run_threads(cluster: Cluster, readers: list[EpochReader], epochs: int, feeding: Step) -> list[list[Epoch]]:
+    """Reads on all nodes at once while `feeding` runs here; gives epochs of batches by node."""
+    found: list[list[Epoch]] = [[] for _ in readers]
+    errors: list[BaseException] = []
+
+    def read(node: int) -> None:
+        try:
+            found[node] = [ids(readers[node]) for _ in range(epochs)]
+        except BaseException as error:  # shown by the test, not by the thread
+            errors.append(error)
+
+    threads = [threading.Thread(target=read, args=(node,), daemon=True) for node in range(len(readers))]
+    for thread in threads:
+        thread.start()
+    feeding()
+    for thread in threads:
+        thread.join(SOON_S)
+    assert errors == [] and not any(thread.is_alive() for thread in threads)
+    return found
+
+
+def all_there(workers: int, partitions: list[int], batch_rows: int, **options: Any) -> list[list[list[int]]]:
+    """The first epoch of each node when all rows are there before anyone asks."""
+    with cluster_of(workers) as cluster:
+        cluster.feed(cluster.open(1), partitions)
+        readers = cluster.readers(batch_rows, **options)
+        return [ids(reader) for reader in readers]
+
+
+workers = st.integers(1, 4)
+# The first partition is large enough that every worker has a row.
+partitions = st.tuples(st.integers(20, 90), st.lists(st.integers(0, 60), max_size=4)).map(lambda t: [t[0], *t[1]])
+sizes = st.integers(1, 20)
+
+
+@given(workers, partitions, sizes, st.booleans())
+@settings(max_examples=40, deadline=None)
+def test_each_row_comes_once_per_epoch_in_equally_many_steps(
+    count: int, parts: list[int], batch_rows: int, shuffle: bool
+) -> None:
+    with cluster_of(count) as cluster:
+        cluster.feed(cluster.open(3), parts)
+        readers = cluster.readers(batch_rows, shuffle=shuffle, seed=5)
+        passes = [[ids(reader) for reader in readers] for _ in range(3)]
+    for epoch in passes:
+        assert sorted(row for node in epoch for row in flat(node)) == list(range(sum(parts)))
+        assert len({len(node) for node in epoch}) == 1, "equal steps"
+        assert all(batch for node in epoch for batch in node), "no empty batch"
+    for node, reader in enumerate(readers):
+        assert len({frozenset(flat(epoch[node])) for epoch in passes}) == 1, "the same rows in every epoch"
+        assert reader.rows_taken == 3 * len(flat(passes[0][node]))
+
+
+# A seed, not `st.randoms`: that may end an example in the middle of feeding, and leave the readers waiting.
+@given(workers, partitions, sizes, st.booleans(), st.integers(0, 2**32))
+@settings(max_examples=30, deadline=None)
+def test_an_epoch_that_arrives_is_the_one_when_all_is_there(
+    count: int, parts: list[int], batch_rows: int, shuffle: bool, seed: int
+) -> None:
+    with cluster_of(count) as cluster:
+        feed = cluster.open(2)
+        readers = cluster.readers(batch_rows, shuffle=shuffle, seed=3)
+        found = run_threads(cluster, readers, 2, lambda: cluster.feed(feed, parts, order=random.Random(seed)))
+    assert [epochs[0] for epochs in found] == all_there(count, parts, batch_rows, shuffle=shuffle, seed=3)
+    for first, second in found:
+        assert sorted(flat(first)) == sorted(flat(second))
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_batches_do_not_depend_on_when_rows_and_readers_come(shuffle: bool) -> None:
+    assert len({str(arrived(seed, shuffle)) for seed in range(6)}) == 1
+
+
+def arrived(seed: int, shuffle: bool) -> list[list[Epoch]]:
+    """The same feed in an arrival of its own; at odd seeds the readers come when nearly all is there."""
+    parts, order = [70, 3, 0, 55, 41], random.Random(seed)
+    with cluster_of(3) as cluster:
+        feed = cluster.open(1)
+        if seed % 2:
+            cluster.send(feed, parts, order=order)
+            return run_threads(cluster, cluster.readers(8, shuffle=shuffle), 1, lambda: cluster.finish(feed, parts))
+        readers = cluster.readers(8, shuffle=shuffle)
+        return run_threads(cluster, readers, 1, lambda: cluster.feed(feed, parts, order=order))
+
+
+def test_training_starts_while_rows_still_arrive() -> None:
+    with cluster_of(2) as cluster:
+        feed = cluster.open(1)
+        readers = cluster.readers(8, shuffle=True)
+
+        def feeding() -> None:
+            *first, rest = [list(cluster.feeder(feed, p, 100, size=10, base=100 * p)) for p in range(3)]
+            for step in [step for steps in first for step in steps]:
+                step()
+            ready = [node.feeds[0].store.ready_rows for node in cluster.nodes]
+            whole = [rows - rows % WINDOW for rows in ready]
+            steps = min(epochs.full_steps(ready, [8, 8]), min(whole) // 8)
+            assert steps > 5
+            for node in cluster.nodes:
+                node.await_steps(steps)  # before the last partition has come
+            for step in rest:
+                step()
+            cluster.finish(feed, [100, 100, 100])
+
+        found = run_threads(cluster, readers, 1, feeding)
+    assert sorted(row for node in found for row in flat(node[0])) == list(range(300))
+    assert [node[0] for node in found] == all_there(2, [100, 100, 100], 8)
+
+
+def test_without_shuffling_the_order_is_sparks_in_every_epoch() -> None:
+    with cluster_of(2) as cluster:
+        cluster.feed(cluster.open(2), [50, 20, 45])
+        readers = cluster.readers(6, shuffle=False)
+        for _ in range(2):
+            for reader in readers:
+                held = [row for chunk in reader._feed.store.chunks() for row in chunk.column("row").to_pylist()]
+                assert flat(ids(reader)) == held == sorted(held)
+
+
+def orders(*, seed: int, workers: int = 1) -> list[list[int]]:
+    with cluster_of(workers) as cluster:
+        cluster.feed(cluster.open(3), [200])
+        readers = cluster.readers(8, seed=seed)
+        passes = [[flat(ids(reader)) for reader in readers] for _ in range(3)]
+    return [epoch[0] for epoch in passes]
+
+
+def test_shuffled_epochs_differ_and_the_seed_decides_them() -> None:
+    first = orders(seed=1)
+    assert first == orders(seed=1)
+    other = orders(seed=2)
+    assert len({str(order) for order in [*first, *other, list(range(200))]}) == 7
+
+
+def test_the_first_epoch_is_shuffled_within_windows() -> None:
+    first = orders(seed=1)[0]
+    for start in range(0, 200, WINDOW):
+        window = first[start : start + WINDOW]
+        assert sorted(window) == list(range(start, min(200, start + WINDOW)))
+        assert window != sorted(window)
+
+
+def test_two_feeds_are_read_one_after_another() -> None:
+    with cluster_of(2) as cluster:
+        cluster.feed(cluster.open(1), [40, 9])
+        cluster.feed(cluster.open(2), [15, 60])
+        readers = cluster.readers(8)
+        found = run_threads(cluster, readers, 3, lambda: None)
+        with pytest.raises(FeedError, match=r"one more epoch was asked for than the 2 that train\(\.\.\., qname="):
+            ids(readers[0])
+    for epoch, total in enumerate((49, 75, 75)):
+        assert sorted(row for node in found for row in flat(node[epoch])) == list(range(total))
+        assert len({len(node[epoch]) for node in found}) == 1
+    ends = [(p.feed, p.passes) for p in cluster.nodes[1].progress if p.step == 0]
+    assert ends == [("input-1", 1), ("input-2", 1), ("input-2", 2)]
+
+
+def test_a_second_feed_may_arrive_while_the_first_is_read() -> None:
+    with cluster_of(2) as cluster:
+        feeds = [cluster.open(1), cluster.open(1)]
+        readers = cluster.readers(8, shuffle=True)
+
+        def feeding() -> None:
+            cluster.feed(feeds[1], [80], order=random.Random(1))
+            cluster.feed(feeds[0], [50], order=random.Random(2))
+
+        found = run_threads(cluster, readers, 2, feeding)
+    for epoch, total in enumerate((50, 80)):
+        assert sorted(row for node in found for row in flat(node[epoch])) == list(range(total))
+
+
+def test_the_same_data_trained_twice_comes_in_two_orders() -> None:
+    with cluster_of(1) as cluster:
+        for _ in range(2):
+            cluster.feed(cluster.open(1), [200])
+        (reader,) = cluster.readers(8)
+        assert ids(reader) != ids(reader)
+
+
+def test_readers_of_one_feed_go_their_own_ways() -> None:
+    with cluster_of(2) as cluster:
+        cluster.feed(cluster.open(0), [70])
+        pairs = [[cluster.reader(n, node=node, batch_rows=4 + n) for n in (0, 1)] for node in (0, 1)]
+        found = [[ids(reader) for reader in pair] for pair in pairs]
+    for number in (0, 1):
+        assert sorted(row for pair in found for row in flat(pair[number])) == list(range(70))
+
+
+def test_a_pass_that_is_broken_off_is_followed_by_the_next() -> None:
+    with cluster_of(1) as cluster:
+        cluster.feed(cluster.open(2), [60])
+        (reader,) = cluster.readers(8)
+        half = reader.epoch()
+        assert len(next(half)[0]) == 8
+        half.close()
+        assert sorted(flat(ids(reader))) == list(range(60))
+        with pytest.raises(FeedError, match="one more epoch was asked for than the 2"):
+            ids(reader)
+    assert [p.passes for p in cluster.nodes[0].progress if p.step == 0] == [2]
+
+
+def test_nodes_may_take_batches_of_their_own_size() -> None:
+    with cluster_of(2) as cluster:
+        cluster.feed(cluster.open(1), [300])
+        readers = [cluster.reader(node=0, batch_rows=4), cluster.reader(node=1, batch_rows=12)]
+        found = [ids(reader) for reader in readers]
+    assert len(found[0]) == len(found[1])
+    assert [len(node[0]) for node in found] == [4, 12]
+    assert sorted(row for node in found for row in flat(node)) == list(range(300))
+
+
+@given(workers, partitions, st.integers(2, 4), st.integers(0, 9))
+@settings(max_examples=15, deadline=None)
+def test_each_local_replica_gets_a_row_of_every_step(count: int, parts: list[int], replicas: int, more: int) -> None:
+    shares = [sum(rows) for rows in zip(*(Dealer(p, count).share_rows(n) for p, n in enumerate(parts)), strict=True)]
+    assume(min(shares) >= replicas)  # or the epoch is refused
+    with cluster_of(count) as cluster:
+        cluster.feed(cluster.open(1), parts)
+        readers = cluster.readers(replicas + more, replicas=replicas)
+        found = [ids(reader) for reader in readers]
+    assert all(len(batch) >= replicas for node in found for batch in node)
+    assert sorted(row for node in found for row in flat(node)) == list(range(sum(parts)))
+
+
+def test_progress_counts_steps_rows_and_passes() -> None:
+    with cluster_of(1) as cluster:
+        cluster.feed(cluster.open(1), [20])
+        (reader,) = cluster.readers(8)
+        ids(reader)
+    told = [(p.passes, p.step, p.rows) for p in cluster.nodes[0].progress]
+    assert told == [(0, 1, 8), (0, 2, 14), (0, 3, 20), (1, 0, 0)]
+    assert {(p.feed, p.reader) for p in cluster.nodes[0].progress} == {("input-1", 0)}
+
+
+def test_the_shape_of_lists_is_told_by_the_first_row() -> None:
+    with cluster_of(2) as cluster:
+        feed = cluster.open(1)
+        found: list[list[Any]] = [[], []]
+
+        def read(node: int) -> None:
+            reader = cluster.reader(node=node, batch_rows=8, columns=(Column("list"), Column("row")))
+            found[node] = [reader.spec(), *reader.epoch()]
+
+        threads = [threading.Thread(target=read, args=(node,), daemon=True) for node in (0, 1)]
+        for thread in threads:
+            thread.start()
+        cluster.feed(feed, [0, 60])
+        for thread in threads:
+            thread.join(SOON_S)
+    for spec, *batches in found:
+        assert [(s.name, s.shape, s.dtype) for s in spec] == [("list", (2,), "int64"), ("row", (), "int64")]
+        assert all((pair == np.stack([row, row], axis=1)).all() for pair, row in batches)
+
+
+def test_a_column_that_does_not_exist_is_refused_at_once() -> None:
+    with cluster_of(1) as cluster:
+        cluster.open(1)
+        with pytest.raises(SchemaError, match="'rwo'"):
+            cluster.reader(node=0, batch_rows=8, columns=(Column("rwo"),))
+
+
+def test_a_node_without_rows_cannot_tell_the_shape() -> None:
+    with cluster_of(2) as cluster:
+        feed = cluster.open(1)
+        cluster.feed(feed, [1])
+        poor = Dealer(0, 2).share_rows(1).index(0)
+        with pytest.raises(EmptyFeedError, match="this node got none of the rows: the shares are") as caught:
+            cluster.reader(node=poor, batch_rows=8, columns=(Column("list"),))
+        assert "fewer workers" in (caught.value.hint or "")
+
+
+def test_a_feed_with_fewer_rows_than_nodes_is_an_error_of_the_epoch() -> None:
+    with cluster_of(3) as cluster:
+        cluster.feed(cluster.open(1), [2])
+        readers = cluster.readers(8)
+        for reader in readers:
+            with pytest.raises(EmptyFeedError, match="expected at least 1 row on each worker"):
+                ids(reader)

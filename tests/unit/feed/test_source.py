@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tfspark_cnn.errors import FeedError, TFSparkError
+from tfspark_cnn.feed.cache import FeedStore
+from tfspark_cnn.feed.dealing import Dealer
+from tfspark_cnn.feed.inbox import Inbox
+from tfspark_cnn.feed.source import Feeder, _cut
+
+SCHEMA = pa.schema({"row": pa.int64(), "many": pa.list_(pa.float32()), "name": pa.string()})
+
+
+def batch_of(start: int, stop: int) -> pa.RecordBatch:
+    columns: list[Any] = [
+        list(range(start, stop)),
+        [[float(row)] * (row % 4) for row in range(start, stop)],
+        [f"row {row}" if row % 3 else None for row in range(start, stop)],
+    ]
+    return pa.record_batch([pa.array(c, t) for c, t in zip(columns, SCHEMA.types, strict=True)], schema=SCHEMA)
+
+
+@given(st.integers(0, 1000), st.integers(1, 7), st.integers(0, 500), st.integers(0, 200))
+def test_a_cut_batch_is_what_take_gives_of_the_dealt_rows(
+    partition: int, workers: int, first_row: int, rows: int
+) -> None:
+    dealer, batch = Dealer(partition, workers), batch_of(first_row, first_row + rows)
+    pieces = _cut(batch, dealer, first_row)
+    assert len(pieces) == workers
+    for piece, dealt in zip(pieces, dealer.deal(first_row, rows), strict=True):
+        assert piece.schema == SCHEMA
+        assert piece.equals(batch.take(pa.array(dealt)))
+
+
+def test_a_batch_for_one_node_is_not_copied() -> None:
+    batch = batch_of(0, 50)
+    assert _cut(batch, Dealer(3, 1), 0)[0] is batch
+
+
+@dataclass
+class Node:
+    """A node as a feeder sees it."""
+
+    store: FeedStore = field(default_factory=lambda: FeedStore(lambda *_: None))
+    broken: list[TFSparkError] = field(default_factory=list)
+    inbox: Inbox = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.inbox = Inbox("127.0.0.1", "secret", broken=self.broken.append)
+        self.inbox.add("input-1", self.store)
+
+    def rows(self) -> list[int]:
+        return [row for chunk in self.store.chunks() for row in chunk.column("row").to_pylist()]
+
+
+@pytest.fixture
+def nodes() -> Iterator[list[Node]]:
+    three = [Node() for _ in range(3)]
+    yield three
+    for node in three:
+        node.inbox.close()
+
+
+def feeder(nodes: list[Node], **changes: Any) -> Feeder:
+    fields = {
+        "feed": "input-1", "inboxes": tuple(node.inbox.location for node in nodes), "secret": "secret",
+        "schema": SCHEMA, **changes,
+    }  # fmt: skip
+    return Feeder(**fields)
+
+
+def partition_of(number: int, rows: int, size: int) -> Iterator[pa.RecordBatch]:
+    base = 10_000 * number
+    return (batch_of(base + start, base + min(rows, start + size)) for start in range(0, rows, size))
+
+
+def test_each_row_reaches_one_node_once_and_in_order(nodes: list[Node]) -> None:
+    sizes = [0, 700, 1, 64, 333]
+    shares = [feeder(nodes).send(number, partition_of(number, rows, 90)) for number, rows in enumerate(sizes)]
+    totals = [sum(share) for share in zip(*shares, strict=True)]
+    for node, total in zip(nodes, totals, strict=True):
+        node.store.close(len(sizes), total)
+        assert node.rows() == sorted(node.rows())
+        assert node.broken == []
+    everything = [10_000 * number + row for number, rows in enumerate(sizes) for row in range(rows)]
+    assert sorted(row for node in nodes for row in node.rows()) == everything
+    assert shares == [list(Dealer(number, 3).share_rows(rows)) for number, rows in enumerate(sizes)]
+
+
+def test_the_batches_that_arrive_hold_what_was_sent(nodes: list[Node]) -> None:
+    feeder(nodes).send(0, [batch_of(0, 100)])
+    for node, dealt in zip(nodes, Dealer(0, 3).deal(0, 100), strict=True):
+        assert pa.Table.from_batches(node.store.chunks()).equals(
+            pa.Table.from_batches([batch_of(0, 100).take(pa.array(dealt))])
+        )
+
+
+def test_a_partition_without_rows_is_committed_on_every_node(nodes: list[Node]) -> None:
+    assert feeder(nodes).send(0, []) == [0, 0, 0]
+    assert feeder(nodes).send(1, [batch_of(0, 0)]) == [0, 0, 0]
+    for node in nodes:
+        node.store.close(2, 0)
+
+
+def test_a_feeder_that_failed_half_way_is_repeated_in_other_batches(nodes: list[Node]) -> None:
+    def breaks_off() -> Iterator[pa.RecordBatch]:
+        yield from (batch_of(start, start + 50) for start in range(0, 200, 50))
+        raise ZeroDivisionError("the user's own code in the plan")
+
+    with pytest.raises(ZeroDivisionError):
+        feeder(nodes).send(0, breaks_off())
+    assert sum(feeder(nodes).send(0, partition_of(0, 320, 37))) == 320
+    assert sorted(row for node in nodes for row in node.rows()) == list(range(320))
+    assert [node.broken for node in nodes] == [[], [], []]
+
+
+def test_an_inbox_that_is_gone_is_an_error_of_the_feed_with_its_partition(nodes: list[Node]) -> None:
+    nodes[1].inbox.close()
+    with pytest.raises(FeedError, match=r"partition 4 could not be sent: ") as caught:
+        feeder(nodes).send(4, [batch_of(0, 10)])
+    assert "its node has ended" in (caught.value.hint or "")
+
+
+def test_a_feeder_without_the_secret_sends_nothing(nodes: list[Node]) -> None:
+    with pytest.raises(FeedError, match=r"partition 0 could not be sent: .*secret of this cluster"):
+        feeder(nodes, secret="guessed").send(0, [batch_of(0, 10)])
+    assert [node.rows() for node in nodes] == [[], [], []]
+
+
+def test_a_partition_that_changed_between_tries_breaks_the_feed_on_the_node(nodes: list[Node]) -> None:
+    feeder(nodes).send(0, [batch_of(0, 100)])
+    with pytest.raises(FeedError, match="partition 0 could not be sent: .*changed between tries"):
+        feeder(nodes).send(0, [batch_of(0, 50)])
+    assert any("changed between tries" in str(error) for node in nodes for error in node.broken)
+
+
+def test_the_secret_of_a_feeder_is_not_printed(nodes: list[Node]) -> None:
+    assert "secret" not in repr(feeder(nodes)).replace("secret_", "")
+
+
