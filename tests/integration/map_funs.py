@@ -11,6 +11,7 @@ import time
 
 from tfspark_cnn import Column
 from tfspark_cnn.feed.reader import ReaderOptions
+from tfspark_cnn.feed.source import Feeder
 
 
 def describe(args, ctx):
@@ -239,3 +240,41 @@ class Late:
         if row.id == self.first:
             time.sleep(3)
         return row
+
+
+class KilledFeeder(Feeder):
+    """A feeder whose process is killed after a few record batches, in all but the last try of each partition."""
+
+    def __call__(self, batches):
+        return super().__call__(self._until_killed(batches))
+
+    def _until_killed(self, batches):
+        from pyspark import TaskContext
+
+        context = TaskContext.get()
+        for number, batch in enumerate(batches):
+            yield batch
+            if number == 2 + context.partitionId() % 3 and context.attemptNumber() < 3:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+
+def change(row):
+    """Gives another row in each try."""
+    from pyspark import TaskContext
+
+    return [row.x[0], row.x[1] + TaskContext.get().attemptNumber()], row.id
+
+
+def train_and_validate(args, ctx):
+    """Fits with validation data beside the training data, and twice on one cluster."""
+    import keras
+
+    with ctx.strategy().scope():
+        keras.utils.set_random_seed(3)
+        model = keras.Sequential([keras.layers.Input((2,)), keras.layers.Dense(1)])
+        model.compile(keras.optimizers.SGD(1e-6), "mse")
+    train = ctx.dataset("x", "id", batch_size=16)
+    validation = ctx.dataset("x", "id", batch_size=16, name="validation", shuffle=False)
+    first = model.fit(train, epochs=2, validation_data=validation, verbose=0).history
+    second = model.fit(train, epochs=1, verbose=0).history
+    return {"first": first, "second": second, "steps": int(model.optimizer.iterations.numpy())}

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tfspark_cnn.cluster import feed_data
-from tfspark_cnn.cluster.launcher import brief
+from tfspark_cnn.cluster.launcher import brief, own_error
 from tfspark_cnn.errors import EmptyFeedError, FeedError, TFSparkError
 from tfspark_cnn.feed.source import Feeder
 
@@ -64,7 +64,8 @@ class FeedJob:
         except TFSparkError as error:
             self.failure = error
         except Exception as error:  # py4j and Spark raise of many kinds, and so does the user's own code in the plan
-            self.failure = FeedError(f"Spark failed the feed: {brief(error)}", hint="see the cause below")
+            failed = FeedError(f"Spark failed the feed: {brief(error)}", hint="see the cause below")
+            self.failure = own_error(error) or failed
             self.failure.__cause__ = error
         self.done = True
         self.ended(self)

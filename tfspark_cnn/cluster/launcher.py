@@ -11,9 +11,11 @@ from typing import Any
 
 from tfspark_cnn.cluster.node_task import RESULT_DDL, NodeTask
 from tfspark_cnn.cluster.slots import NODES_TAG
+from tfspark_cnn.errors import TFSparkError, by_name
 
 log = logging.getLogger(__name__)
 
+_OWN_ERROR = re.compile(r"tfspark_cnn\.errors\.(?P<kind>\w+): (?P<message>.*)")
 _PYTHON_ERROR = re.compile(
     r"(?!org\.|java\.|scala\.|pyspark\.)[A-Za-z_][\w.]*(Error|Exception|Interrupt|Exit|Timeout)(: |$)"
 )
@@ -80,6 +82,18 @@ class Launch:
         """Gives what map_fun returned on a node."""
         body = self.results.get(number)
         return pickle.loads(body) if body else None  # noqa: S301  Spark's channel, from our own process
+
+
+def own_error(error: BaseException) -> TFSparkError | None:
+    """Gives the error of our own tree that a Spark task raised, from the text in which Spark brings it, or None."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    for number, line in enumerate(lines):
+        found = _OWN_ERROR.fullmatch(line)
+        kind = by_name(found["kind"]) if found else None
+        if found and kind:
+            after = lines[number + 1] if number + 1 < len(lines) else ""
+            return kind(found["message"], hint=after.removeprefix("to do: ") if after.startswith("to do: ") else None)
+    return None
 
 
 def brief(error: BaseException) -> str:
