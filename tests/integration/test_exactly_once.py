@@ -49,11 +49,11 @@ def test_rows_on_disk_are_the_rows_of_memory(spark, options, shuffle):
         assert len({len(node) for node in epoch}) == 1
 
 
-def test_a_thousand_tiny_partitions_are_shared_evenly(spark):
-    sizes = [(number * 7) % 3 for number in range(300)]
+def test_many_tiny_partitions_are_shared_evenly(spark):
+    sizes = [(number * 7) % 3 for number in range(60)]
     (epoch,) = epochs_of(spark, frame(spark, sizes), {"batch": 8}, nodes=2, epochs=1)
     rows = [sum(len(batch) for batch in node) for node in epoch]
-    assert sum(rows) == sum(sizes) and abs(rows[0] - rows[1]) < sum(sizes) // 4
+    assert sum(rows) == sum(sizes) and abs(rows[0] - rows[1]) < sum(sizes) // 2
 
 
 def test_validation_beside_training_and_a_second_train_call(spark):
