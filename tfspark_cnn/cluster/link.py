@@ -87,9 +87,10 @@ class Link:
 
     def close(self) -> None:
         """Stops listening; the process may end without `lost` being called."""
-        self._closed = True
         with self._pending:
+            self._closed = True
             self._pending.notify()
+        self._heard.set()  # the watching thread looks and ends
 
     # --- threads -----------------------------------------------------------------------------------------------------
 
@@ -131,7 +132,9 @@ class Link:
                 log.debug("could not send: %s", error)
 
     def _lose(self, reason: str) -> None:
-        if not self._closed:
+        with self._pending:
+            first, self._closed = not self._closed, True
+        if first:
             self.close()
             self._answered.set()
             self._lost(reason)

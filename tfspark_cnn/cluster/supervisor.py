@@ -1,4 +1,4 @@
-"""Starts a node's process, relays what it prints, and tells how it ended. Nothing it started outlives it.
+"""Starts a node's process, relays what it prints, and tells how it ended. Nothing of its group outlives it.
 
 A node lives in a process group that is led by its leash: a shell that does nothing but read from a pipe whose other end
 we hold. When we end, however we end, the kernel closes the pipe, the read returns, and the leash kills the group. That
@@ -103,6 +103,8 @@ class NodeProcess:
 
     def end(self) -> None:
         """Kills whatever of the process group is left, and waits until its output is read. May be called again."""
+        if self.leash.returncode is not None:  # ended before; the number may be another's by now
+            return
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.leash.pid, signal.SIGKILL)
         self.process.wait()
