@@ -55,14 +55,24 @@ def session(cluster: ClusterConfig, *, log_file: Path | None) -> Iterator[SparkS
     for name, value in settings(cluster).items():
         builder = builder.config(name, value)
     with ExitStack() as stack:
-        with _output_to(log_file):
+        with _output_to(log_file), _ctrl_c_held_back():
             spark = builder.getOrCreate()
-        stack.callback(_stop, spark)
-        # PySpark's own handler talks to the JVM over the connection that is in use when Ctrl-C comes, and fails.
-        stack.callback(signal.signal, signal.SIGINT, signal.signal(signal.SIGINT, signal.default_int_handler))
+            stack.callback(_stop, spark)
+            # PySpark's own handler talks to the JVM over the connection that is in use when Ctrl-C comes, and fails.
+            stack.callback(signal.signal, signal.SIGINT, signal.signal(signal.SIGINT, signal.default_int_handler))
         spark.sparkContext.setLogLevel("WARN")
         _share_this_python(spark, cluster)
         yield spark
+
+
+@contextmanager
+def _ctrl_c_held_back() -> Iterator[None]:
+    """Lets Ctrl-C come when Spark is up: while it starts, PySpark would lose it or leave the JVM behind."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _share_this_python(spark: SparkSession, cluster: ClusterConfig) -> None:

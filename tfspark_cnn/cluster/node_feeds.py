@@ -137,10 +137,9 @@ class NodeFeeds:
         if self._inbox is not None:
             self._inbox.exchanges.end("map_fun has returned")
 
-    def close(self) -> None:
-        """Stops receiving."""
-        if self._inbox is not None:
-            self._inbox.close()
+    def close(self) -> bool:
+        """Stops receiving; gives whether nobody sends any more, as `Service.close`."""
+        return self._inbox is None or self._inbox.close()
 
     def guard(self, error: TFSparkError) -> TFSparkError:
         """Remembers the first error of a feed, and gives it back."""

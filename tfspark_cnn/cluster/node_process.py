@@ -59,9 +59,9 @@ def _run(plan: NodePlan, result_fd: int) -> None:
     link.send(Returned(plan.node.number))
     may_leave.wait()  # for the coordinator: all others have returned; losing it ends this process
     link.close()
-    feeds.close()
-    if plan.node.role is Role.PS:
-        _end(0)  # TensorFlow's server cannot be stopped but by ending the process
+    quiet = feeds.close()
+    if plan.node.role is Role.PS or not quiet:
+        _end(0)  # TensorFlow's server, and a call that has not ended, cannot be stopped but by ending the process
     _limit_clean_up()
 
 

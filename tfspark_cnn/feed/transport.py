@@ -105,8 +105,11 @@ class Service(flight.FlightServerBase):  # type: ignore[misc]
         """How many calls came without the secret."""
         return self._gate.refused
 
-    def close(self) -> None:
+    def close(self) -> bool:
         """Stops serving. Streams should have been told to end before: this waits for them, but not for ever.
+
+        Gives whether all have ended. If not, the process must not end in Python's orderly way: the threads of calls
+        that are under way crash when they meet an interpreter that is being taken down.
 
         A call whose client neither sends nor hangs up cannot be ended from here (Flight has no deadline for it in
         Python); it ends with its client, or with this process.
@@ -116,3 +119,4 @@ class Service(flight.FlightServerBase):  # type: ignore[misc]
         closing.join(CLOSE_S)
         if closing.is_alive():
             log.warning("a call on port %d has not ended %g s after its server was closed", self.port, CLOSE_S)
+        return not closing.is_alive()
