@@ -72,10 +72,11 @@ def test_input_mapping_of_a_missing_column_is_refused(spark):
 
 def test_terminate_on_all_nodes_ends_train_and_the_spark_job(spark):
     data = rdd_of(spark, lambda n: time.sleep(0.01) or n, (5000, 5000))
-    start = time.monotonic()
-    results = taken(spark, data, {"batch": 3}, map_fun=feed_map_funs.take_one)
-    assert results == [(3, True)] * 2
-    assert time.monotonic() - start < 30
+    with TFCluster.run(spark, feed_map_funs.take_one, {"batch": 3}, 2, input_mode=InputMode.SPARK) as cluster:
+        start = time.monotonic()
+        cluster.train(data)
+        assert time.monotonic() - start < 25, "all rows would take 50 s"
+        assert cluster.shutdown() == [(3, True)] * 2
     assert not spark.sparkContext.statusTracker().getActiveJobsIds()
 
 

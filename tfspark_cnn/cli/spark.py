@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -59,10 +60,16 @@ def session(cluster: ClusterConfig, *, log_file: Path | None) -> Iterator[SparkS
             spark = builder.getOrCreate()
             stack.callback(_stop, spark)
             # PySpark's own handler talks to the JVM over the connection that is in use when Ctrl-C comes, and fails.
-            stack.callback(signal.signal, signal.SIGINT, signal.signal(signal.SIGINT, signal.default_int_handler))
+            stack.callback(signal.signal, signal.SIGINT, signal.signal(signal.SIGINT, _interrupted))
         spark.sparkContext.setLogLevel("WARN")
         _share_this_python(spark, cluster)
         yield spark
+
+
+def _interrupted(number: int, frame: object) -> None:
+    """Raises KeyboardInterrupt, and lets py4j be silent about the calls that it breaks off."""
+    logging.disable(logging.CRITICAL)
+    raise KeyboardInterrupt
 
 
 @contextmanager

@@ -87,7 +87,7 @@ class Launch:
 def own_error(error: BaseException) -> TFSparkError | None:
     """Gives the error of our own tree that a Spark task raised, from the text in which Spark brings it, or None."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    for number, line in enumerate(lines):
+    for number, line in reversed(list(enumerate(lines))):  # the last of a chain says most
         found = _OWN_ERROR.fullmatch(line)
         kind = by_name(found["kind"]) if found else None
         if found and kind:

@@ -6,6 +6,7 @@ the result pipe. TensorFlow is not imported before map_fun does it.
 
 from __future__ import annotations
 
+import atexit
 import importlib
 import logging
 import os
@@ -59,10 +60,10 @@ def _run(plan: NodePlan, result_fd: int) -> None:
     link.send(Returned(plan.node.number))
     may_leave.wait()  # for the coordinator: all others have returned; losing it ends this process
     link.close()
-    quiet = feeds.close()
-    if plan.node.role is Role.PS or not quiet:
-        _end(0)  # TensorFlow's server, and a call that has not ended, cannot be stopped but by ending the process
-    _limit_clean_up()
+    feeds.close()
+    if plan.node.role is not Role.PS:
+        _clean_up()
+    _end(0)
 
 
 def _outcome(plan: NodePlan, link: Link, feeds: NodeFeeds, may_leave: threading.Event) -> dict[str, Any]:
@@ -150,10 +151,19 @@ def _end(status: int) -> None:
     os._exit(status)
 
 
-def _limit_clean_up() -> None:
+def _clean_up() -> None:
+    """Does what the end of a Python program does for its user, within a limit: waits for threads, runs `atexit`.
+
+    The interpreter itself is not torn down: native threads of Arrow's and TensorFlow's servers that come back into it
+    meanwhile would abort the process ("PyGILState_Release ... finalizing"), and neither can be stopped but with it.
+    """
     timer = threading.Timer(LEAVE_GRACE_S, lambda: os._exit(0))
     timer.daemon = True
     timer.start()
+    for thread in threading.enumerate():
+        if not thread.daemon and thread is not threading.current_thread():
+            thread.join()
+    atexit._run_exitfuncs()
 
 
 def _flush() -> None:

@@ -23,6 +23,9 @@ log = logging.getLogger(__name__)
 CLOSE_S = 2.0
 """How long a server that is closed waits for calls that are under way."""
 
+QUIET_S = 0.2
+"""A server without calls under way closes in some milliseconds."""
+
 CONNECT_TIMEOUT_S = 30.0
 """For calls that only move a small message; streams have no limit, they end with their peer."""
 
@@ -108,15 +111,17 @@ class Service(flight.FlightServerBase):  # type: ignore[misc]
     def close(self) -> bool:
         """Stops serving. Streams should have been told to end before: this waits for them, but not for ever.
 
-        Gives whether all have ended. If not, the process must not end in Python's orderly way: the threads of calls
-        that are under way crash when they meet an interpreter that is being taken down.
+        Gives whether none was under way. Otherwise the process must not end in Python's orderly way: the threads of
+        gRPC that are still at such a call, or have just left it, crash in an interpreter that is being taken down.
 
         A call whose client neither sends nor hangs up cannot be ended from here (Flight has no deadline for it in
         Python); it ends with its client, or with this process.
         """
         closing = threading.Thread(target=self.shutdown, name="tfspark-close", daemon=True)
         closing.start()
+        closing.join(QUIET_S)
+        quiet = not closing.is_alive()
         closing.join(CLOSE_S)
         if closing.is_alive():
             log.warning("a call on port %d has not ended %g s after its server was closed", self.port, CLOSE_S)
-        return not closing.is_alive()
+        return quiet
