@@ -52,10 +52,13 @@ class FeedJob:
         self._thread.start()
 
     def cancel(self) -> None:
-        """Ends the job if it still runs, and waits for its thread."""
-        if not self.done:
+        """Ends the job if it still runs, and waits for its thread. That it was ended is no failure of it."""
+        ended_by_us = not self.done
+        if ended_by_us:
             self.spark.sparkContext.cancelJobGroup(self.group)
         self._thread.join()
+        if ended_by_us:
+            self.failure = None
 
     def _run(self) -> None:
         try:
