@@ -82,6 +82,7 @@ class NodeProcess:
     tail: collections.deque[str] = field(default_factory=lambda: collections.deque(maxlen=TAIL_LINES))
     threads: list[threading.Thread] = field(default_factory=list)
     record: bytes = b""
+    ended: bool = False
 
     def wait(self, *, timeout_s: float | None = None) -> Outcome:
         """Waits until the process has ended, and ends what it left behind.
@@ -103,8 +104,9 @@ class NodeProcess:
 
     def end(self) -> None:
         """Kills whatever of the process group is left, and waits until its output is read. May be called again."""
-        if self.leash.returncode is not None:  # ended before; the number may be another's by now
+        if self.ended:  # the number of the group may be another's by now
             return
+        self.ended = True
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.leash.pid, signal.SIGKILL)
         self.process.wait()
