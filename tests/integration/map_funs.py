@@ -202,6 +202,16 @@ def fit_alone(epochs):
     return {"history": history, "weights": [np.asarray(weight) for weight in model.get_weights()]}
 
 
+def fit_outside_scope(args, ctx):
+    """Makes the model before the scope, as programs for one machine do."""
+    import keras
+
+    ctx.strategy()
+    model = keras.Sequential([keras.layers.Input((2,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    model.fit(ctx.dataset("x", "id", batch_size=16), epochs=1, verbose=0)
+
+
 def fit_epochs(args, ctx):
     """Fits `args["epochs"]` epochs, more or fewer than fed."""
     import keras

@@ -175,6 +175,11 @@ def test_a_plan_that_spark_cannot_run_is_an_error_of_the_feed(spark):
     assert caught.value.__cause__ is not None
 
 
+def test_a_model_made_outside_the_scope_is_refused(spark):
+    with pytest.raises(ConfigError, match=r"made under ctx\.strategy\(\)\.scope\(\) to train on 2 nodes"):
+        train(spark, frame(spark), map_funs.fit_outside_scope)
+
+
 def test_more_epochs_than_fed_is_an_error_that_names_both(spark):
     with pytest.raises(FeedError, match="one more epoch was asked for than the 2"):
         train(spark, frame(spark), map_funs.fit_epochs, {"epochs": 3}, num_epochs=2)

@@ -327,13 +327,27 @@ class _Dealer:
         return self.strategy.distribute_datasets_from_function(lambda _: split_over_replicas(dataset, replicas))
 
 
+def _refuse_outside_scope(strategy: Any) -> None:
+    """A model made outside the scope trains on this node alone: each node would end with another one."""
+    spec = tf.distribute.cluster_resolver.TFConfigClusterResolver().cluster_spec().as_dict()
+    nodes = sum(len(spec.get(role, ())) for role in ("chief", "worker"))
+    if nodes > 1 and not is_mirrored(strategy):
+        raise ConfigError(
+            f"expected a model made under ctx.strategy().scope() to train on {nodes} nodes, received one made outside",
+            hint="make and compile the model inside `with ctx.strategy().scope():`",
+        )
+
+
 def _iterate_shares(original: Any) -> Any:
     """Makes of Keras' iterator over epochs one that takes a node's share as it is, and as long as it is."""
 
     def init(self: Any, distribute_strategy: Any = None, *args: Any, **kwargs: Any) -> None:
         original.__init__(self, _Dealer(distribute_strategy), *args, **kwargs)
         self._distribute_strategy = distribute_strategy
-        share = is_mirrored(distribute_strategy) and is_own_share(self.data_adapter.get_tf_dataset())
+        own = is_own_share(self.data_adapter.get_tf_dataset())
+        if own and "class_weight" in kwargs:  # `fit`, not `evaluate` or `predict`, which may well be one node's own
+            _refuse_outside_scope(distribute_strategy)
+        share = is_mirrored(distribute_strategy) and own
         self._open_ended = share and self.num_batches is None
 
     @contextlib.contextmanager
