@@ -98,11 +98,6 @@ class DataFeed:
             ConfigError: the feed is for training.
             FeedError: another number of results.
         """
-        if self.train_mode:
-            raise ConfigError(
-                "batch_results was called on a feed for training, where nobody waits for results",
-                hint="ctx.get_data_feed(train_mode=False)",
-            )
         self._source.answer(results)
 
     def terminate(self) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from tfspark_cnn.errors import ConfigError
 from tfspark_cnn.feed.cache import wait_for
 from tfspark_cnn.feed.data_feed import AsRows
 from tfspark_cnn.feed.reader import NodeFeed, Progress
@@ -62,8 +63,15 @@ class TrainRows:
         return taken
 
     def answer(self, results: Sequence[Any]) -> None:
-        """Is never called: nobody waits for results in training."""
-        raise NotImplementedError
+        """Refuses results.
+
+        Raises:
+            ConfigError: always.
+        """
+        raise ConfigError(
+            "batch_results was called on a feed for training, where nobody waits for results",
+            hint="ctx.get_data_feed(train_mode=False)",
+        )
 
     def stop(self) -> None:
         """Takes no more rows, and says so."""
