@@ -40,9 +40,72 @@ def describe(args, ctx):
 def read_epochs(args, ctx):
     """Reads the feed without TensorFlow: per epoch the `id` of each row of each batch, and what was there at start."""
     columns = (Column("x"), Column("id"))
-    options = ReaderOptions(columns, args.get("batch", 32), shuffle=args.get("shuffle", True), seed=ctx.seed)
+    batch = args["by_node"][ctx.executor_id] if "by_node" in args else args.get("batch", 32)
+    options = ReaderOptions(columns, batch, shuffle=args.get("shuffle", True), seed=ctx.seed)
     reader = ctx._feeds.reader("train", options)
-    return [[batch[1].tolist() for batch in reader.epoch()] for _ in range(ctx.num_epochs or args["epochs"])]
+    return [[_ids(batch, args) for batch in reader.epoch()] for _ in range(ctx.num_epochs or args["epochs"])]
+
+
+def _ids(batch, args):
+    if args.get("slow"):
+        time.sleep(0.002)  # the load: a network that takes longer than the feed
+    return batch[1].tolist()
+
+
+def watch_store(args, ctx):
+    """Reads slowly without shuffling; gives how much the store held at most."""
+    reader = ctx._feeds.reader("train", ReaderOptions((Column("x"), Column("id")), args["batch"], shuffle=False))
+    store = reader._feed.store
+    rows = most = 0
+    for batch in reader.epoch():
+        time.sleep(0.002)  # the load
+        rows += len(batch[1])
+        most = max(most, store._flow.ordered_bytes + store._flow.parked_bytes)
+    return {"rows": rows, "most_bytes": most, "held_s": store.held_s, "written_bytes": store._spill.written_bytes}
+
+
+def leave_early(args, ctx):
+    """Takes one batch of two epochs, and all of the third."""
+    reader = ctx._feeds.reader("train", ReaderOptions((Column("id"),), 10, shuffle=False))
+    taken = []
+    for number in range(3):
+        epoch = reader.epoch()
+        if number < 2:
+            next(epoch)
+            taken.append(1)
+        else:
+            taken.append(sum(len(batch[0]) for batch in epoch))
+    return taken
+
+
+def take_rows(args, ctx):
+    """Takes all rows as Python objects; gives their ids."""
+    feed, ids = ctx.get_data_feed(), []
+    while not feed.should_stop():
+        ids += [row[1] for row in feed.next_batch(30)]
+    return ids
+
+
+def read_with_validation(args, ctx):
+    """Reads three epochs, and the validation rows after each; gives how many rows that were."""
+    training = ctx._feeds.reader("train", ReaderOptions((Column("id"),), 20))
+    validation = ctx._feeds.reader("validation", ReaderOptions((Column("id"),), 7))
+    return [[sum(len(batch[0]) for batch in reader.epoch()) for reader in (training, validation)] for _ in range(3)]
+
+
+def two_datasets(args, ctx):
+    """Asks for two datasets over rows that can be read once."""
+    for _ in range(2):
+        ctx._feeds.reader("train", ReaderOptions((Column("id"),), 10))
+
+
+def hold_first_batch(args, ctx):
+    """Takes one batch, says so, and waits for its end."""
+    reader = ctx._feeds.reader("train", ReaderOptions((Column("id"),), 10, shuffle=False))
+    batches = reader.epoch()
+    next(batches)
+    ctx.report(taken=1)
+    time.sleep(600)
 
 
 def raise_on(args, ctx):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -10,6 +11,7 @@ from tfspark_cnn.cluster.messages import (
     Consumed,
     FeedComplete,
     FeedOpened,
+    FeedStarted,
     Message,
     QueueClosed,
     ReaderAgreed,
@@ -18,7 +20,7 @@ from tfspark_cnn.cluster.messages import (
 )
 from tfspark_cnn.cluster.topology import Topology
 from tfspark_cnn.errors import SchemaError
-from tfspark_cnn.feed import epochs
+from tfspark_cnn.feed import batching, epochs
 
 
 @dataclass
@@ -39,6 +41,7 @@ class Feed:
     received: dict[int, Received] = field(default_factory=dict)
     readers: dict[int, Reader] = field(default_factory=dict)
     complete: FeedComplete | None = None
+    started: bool = False
 
     def attach(self, event: Attached) -> list[Message]:
         """Takes note of a reader on one node; when the last has come, tells all what each takes per step.
@@ -60,7 +63,7 @@ class Feed:
         self.received[event.node] = event
         if self.complete is not None:
             return []
-        return [m for number, reader in self.readers.items() for m in self._steps_ready(number, reader)]
+        return [*self._start(), *(m for item in self.readers.items() for m in self._steps_ready(*item))]
 
     def consume(self, event: Consumed) -> None:
         """Takes note of how far a reader of a node is."""
@@ -80,11 +83,21 @@ class Feed:
         """Gives the rows with all nodes together."""
         return sum(event.rows for event in self.received.values())
 
+    def _start(self) -> list[Message]:
+        if self.started or not self.opened.once or not all(map(self._ready_rows, self.shares)):
+            return []
+        self.started = True
+        return [FeedStarted(node, self.opened.feed) for node in self.shares]
+
+    def _ready_rows(self, node: int) -> int:
+        return self.received[node].ready_rows if node in self.received else 0
+
     def _steps_ready(self, number: int, reader: Reader) -> list[Message]:
         if self.complete is not None or set(reader.attached) != set(self.shares):
             return []
-        ready = [self.received[node].ready_rows if node in self.received else 0 for node in self.shares]
-        steps = epochs.full_steps(ready, [reader.attached[node].batch_rows for node in self.shares])
+        attached = [reader.attached[node] for node in self.shares]
+        ready = [batching.ready_rows(self._ready_rows(a.node), window=a.window_rows, complete=False) for a in attached]
+        steps = epochs.full_steps(ready, [a.batch_rows for a in attached])
         if steps <= reader.steps_ready:
             return []
         reader.steps_ready = steps
@@ -109,13 +122,16 @@ class Feeds:
     closed: set[str] = field(default_factory=set)
     detached: dict[str, set[int]] = field(default_factory=dict)
 
-    def open(self, queue: str, schema: str, num_epochs: int) -> tuple[Feed, list[Message]]:
+    def open(
+        self, queue: str, schema: str, num_epochs: int, *, train_epochs: int | None = None, once: bool = False
+    ) -> tuple[Feed, list[Message]]:
         """Begins a feed; gives it, and the news for all data nodes."""
         shares = tuple(node.number for node in self.topology.data_nodes)
         name = f"{queue}-{sum(feed.opened.queue == queue for feed in self.by_id.values()) + 1}"
-        feed = Feed(FeedOpened(-1, queue, name, schema, num_epochs), shares)
-        self.by_id[name] = feed
-        return feed, [FeedOpened(number, queue, name, schema, num_epochs) for number in shares]
+        in_all = num_epochs if train_epochs is None else train_epochs
+        opened = FeedOpened(-1, queue, name, schema, num_epochs, train_epochs=in_all, once=once)
+        feed = self.by_id[name] = Feed(opened, shares)
+        return feed, [dataclasses.replace(opened, node=number) for number in shares]
 
     def close(self, queues: Iterable[str]) -> list[Message]:
         """Says that no further feed will come on these queues."""

@@ -87,12 +87,13 @@ class Arrived(Message):
 
 @dataclass(frozen=True)
 class Attached(Message):
-    """A node reads a feed in batches: what it takes per step, and what a row looks like to it."""
+    """A node reads a feed: rows per step, what a row looks like to it, rows it takes as a whole while they arrive."""
 
     feed: str
     reader: int
     batch_rows: int
     spec: str
+    window_rows: int = 1
 
 
 @dataclass(frozen=True)
@@ -129,12 +130,24 @@ class Detached(Message):
 
 @dataclass(frozen=True)
 class FeedOpened(Message):
-    """A `train` call began: its queue, its number in that queue, its Arrow schema (IPC, base64), epochs asked for."""
+    """A feed began: its queue, its name, its Arrow schema (IPC, base64), how often it can be read, epochs of `train`.
+
+    `once` says that its rows are not kept: each epoch of the `train` call is a feed of its own.
+    """
 
     queue: str
     feed: str
     schema: str
     num_epochs: int
+    train_epochs: int = 1
+    once: bool = False
+
+
+@dataclass(frozen=True)
+class FeedStarted(Message):
+    """Every data node has a row in order; said of feeds that are read once."""
+
+    feed: str
 
 
 @dataclass(frozen=True)
@@ -199,7 +212,8 @@ _KINDS = {
     kind.__name__: kind
     for kind in (
         Reserved, Entered, Report, Returned, Failed, Exited, Arrived, Attached, Received, Consumed, Detached,
-        FeedOpened, StepsReady, FeedComplete, ReaderAgreed, QueueClosed, BarrierPassed, Leave, Abort, Alive,
+        FeedOpened, FeedStarted, StepsReady, FeedComplete, ReaderAgreed, QueueClosed, BarrierPassed,
+        Leave, Abort, Alive,
     )
 }  # fmt: skip
 

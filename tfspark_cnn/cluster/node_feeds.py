@@ -6,7 +6,9 @@ import base64
 import logging
 import os
 import threading
-from collections.abc import Mapping
+import weakref
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
@@ -19,6 +21,7 @@ from tfspark_cnn.cluster.messages import (
     Detached,
     FeedComplete,
     FeedOpened,
+    FeedStarted,
     QueueClosed,
     ReaderAgreed,
     Received,
@@ -29,7 +32,7 @@ from tfspark_cnn.errors import ConfigError, FeedError, TFSparkError
 from tfspark_cnn.feed.cache import FeedStore, wait_for
 from tfspark_cnn.feed.data_feed import DataFeed
 from tfspark_cnn.feed.inbox import Inbox
-from tfspark_cnn.feed.reader import EpochReader, NodeFeed, Progress, ReaderOptions, no_more_epochs
+from tfspark_cnn.feed.reader import Attachment, EpochReader, NodeFeed, Progress, ReaderOptions, no_more_epochs
 from tfspark_cnn.feed.spill import Spill
 from tfspark_cnn.feed.train_rows import TrainRows
 
@@ -38,17 +41,28 @@ log = logging.getLogger(__name__)
 TRAIN_QUEUE = "input"
 """What `ctx.dataset(name="train")` reads: the default `qname` of `cluster.train`."""
 
+VALIDATION_QUEUE = "validation"
+"""What `cluster.train(validation=...)` feeds."""
 
-def memory_bytes(plan: NodePlan) -> int:
-    """Gives how many bytes of rows a node keeps in memory before it turns to the disk.
+
+ONCE_BYTES = 256 << 20
+"""Memory for rows that wait to be read once: a second of what one feeder sends at most (1,450 MB/s were measured on
+loopback, Spark hands out a tenth of it), and little beside TensorFlow's own 700 MB."""
+
+
+def memory_bytes(plan: NodePlan, *, once: bool = False) -> int:
+    """Gives how many bytes of rows a node keeps in memory before it turns to the disk, or lets feeders wait.
 
     By default a quarter of the host's memory, shared by the nodes on it: Spark's own default leaves as much outside of
-    its heap to Python and native code as TensorFlow and the batches in flight need beside it.
+    its heap to Python and native code as TensorFlow and the batches in flight need beside it. Rows that are read `once`
+    need no more than `ONCE_BYTES`.
     """
     if plan.options.cache is Cache.DISK:
         return 0
     if plan.options.cache_bytes is not None:
         return plan.options.cache_bytes
+    if once:
+        return ONCE_BYTES
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 4 // plan.neighbours
 
 
@@ -60,6 +74,33 @@ def schema_text(schema: pa.Schema) -> str:
 def parse_schema(text: str) -> pa.Schema:
     """Reads what `schema_text` gave."""
     return pa.ipc.read_schema(pa.py_buffer(base64.b64decode(text)))
+
+
+@dataclass
+class _Queue:
+    """The feeds of one queue, by their number in it. Changes under `NodeFeeds._changed`.
+
+    Attributes:
+        feeds: those that a reader may still need.
+        opened: how many there were.
+        left: the first one that no reader has used up.
+        train_epochs: of the newest `train` call.
+        closed: whether no further one will come.
+        unwanted: whether this node wants no more rows of it.
+        datasets: how many were made.
+        readers: those that somebody may still read by.
+        rows_taken: by reader.
+    """
+
+    feeds: dict[int, NodeFeed] = field(default_factory=dict)
+    opened: int = 0
+    left: int = 0
+    train_epochs: int = 0
+    closed: bool = False
+    unwanted: bool = False
+    datasets: int = 0
+    readers: weakref.WeakSet[EpochReader | TrainRows] = field(default_factory=weakref.WeakSet)
+    rows_taken: dict[int, int] = field(default_factory=dict)
 
 
 class NodeFeeds:
@@ -75,10 +116,9 @@ class NodeFeeds:
         self._plan, self._link = plan, link
         self._share = plan.topology.share_of(plan.node.number)
         self._changed = threading.Condition()
-        self._queues: dict[str, list[NodeFeed]] = {}
+        self._queues: dict[str, _Queue] = {}
         self._by_name: dict[str, NodeFeed] = {}
-        self._closed: set[str] = set()
-        self._readers: dict[str, list[EpochReader]] = {}
+        self._validation_of: list[int] = []  # newest validation feed when a train feed was opened, by the latter
         self._row_sources: dict[str, TrainRows] = {}
         self._inbox: Inbox | None = None
         if plan.options.fed and self._share is not None:
@@ -93,13 +133,14 @@ class NodeFeeds:
     @property
     def rows_taken(self) -> int:
         """Rows given out for training so far."""
-        return sum(reader.rows_taken for reader in self._readers.get(TRAIN_QUEUE, []))
+        with self._changed:
+            return sum(self._queue(TRAIN_QUEUE).rows_taken.values())
 
     def num_epochs(self) -> int:
         """Gives `num_epochs` of the newest `train` call on the training queue, waiting for the first one."""
-        self._next(TRAIN_QUEUE, 0)
+        self._next(TRAIN_QUEUE, self._queue(TRAIN_QUEUE).left)
         with self._changed:
-            return self._queues[TRAIN_QUEUE][-1].num_epochs
+            return self._queue(TRAIN_QUEUE).train_epochs
 
     def reader(self, name: str, options: ReaderOptions) -> EpochReader:
         """Gives a new reader of the feed that `ctx.dataset(name=...)` names; waits for `train` to begin it.
@@ -109,16 +150,21 @@ class NodeFeeds:
             FeedError: the cluster was shut down before `train` was called.
             SchemaError: a column is missing or cannot become a tensor.
         """
-        queue = self._queue_of(name)
-        readers = self._readers.setdefault(queue, [])
+        name = self._queue_of(name)
+        for left in self._leave(name):
+            left.store.discard()
+        queue = self._queue(name)
+        number, queue.datasets = queue.datasets, queue.datasets + 1
         reader = EpochReader(
-            len(readers),
+            number,
             options,
-            next_feed=lambda number: self._next(queue, number),
+            next_feed=lambda index: self._next(name, index),
             attach=self._attach,
-            progress=self._progress,
+            progress=lambda progress: self._progress(name, progress),
+            first_feed=queue.left,
+            current=self._current_validation if name == VALIDATION_QUEUE else lambda index: index,
         )
-        readers.append(reader)
+        queue.readers.add(reader)
         return reader
 
     def data_feed(self, name: str, *, train_mode: bool, input_mapping: Mapping[str, str] | None) -> DataFeed:
@@ -133,12 +179,16 @@ class NodeFeeds:
         return DataFeed(source, train_mode=train_mode, input_mapping=input_mapping)
 
     def map_fun_returned(self) -> None:
-        """Tells the tasks of `inference` that nobody will answer them."""
+        """Lets nobody wait for this node: tasks of `inference` get no answer, rows that are not kept are dropped."""
         if self._inbox is not None:
             self._inbox.exchanges.end("map_fun has returned")
+        for queue in self._plan.options.queues:
+            self._want_no_more(queue)
 
     def close(self) -> bool:
         """Stops receiving; gives whether nobody sends any more, as `Service.close`."""
+        for queue in self._plan.options.queues:  # a feeder that is held back is let go
+            self._want_no_more(queue)
         return self._inbox is None or self._inbox.close()
 
     def guard(self, error: TFSparkError) -> TFSparkError:
@@ -162,19 +212,40 @@ class NodeFeeds:
 
     def _train_rows(self, queue: str) -> TrainRows:
         if queue not in self._row_sources:
-            self._row_sources[queue] = TrainRows(
+            source = self._row_sources[queue] = TrainRows(
                 next_feed=lambda number: self._next_or_none(queue, number),
-                progress=self._progress,
-                detach=lambda: self._link.send(Detached(self._link.node, queue)),
+                progress=lambda progress: self._progress(queue, progress),
+                detach=lambda: self._detach(queue),
+                attach=self._attach,
+                first_feed=self._queue(queue).left,
             )
+            self._queue(queue).readers.add(source)
         return self._row_sources[queue]
+
+    def _detach(self, queue: str) -> None:
+        self._want_no_more(queue)
+        self._link.send(Detached(self._link.node, queue))
+
+    def _want_no_more(self, name: str) -> None:
+        queue = self._queue(name)
+        with self._changed:
+            queue.unwanted = True
+            feeds = list(queue.feeds.values())
+        for feed in feeds:
+            feed.store.discard()
+
+    def _current_validation(self, index: int) -> int:
+        """Gives the validation feed that belongs to the `train` call being read; before one is read, the same again."""
+        training = max((reader.feed_index for reader in self._queue(TRAIN_QUEUE).readers), default=-1)
+        with self._changed:
+            return max(index, self._validation_of[training] if 0 <= training < len(self._validation_of) else 0)
 
     def _next(self, queue: str, number: int) -> NodeFeed:
         feed = self._next_or_none(queue, number)
         if feed is not None:
             return feed
         if number:
-            raise self.guard(no_more_epochs(self._queues[queue][-1].num_epochs, queue))
+            raise self.guard(no_more_epochs(self._queue(queue).train_epochs, queue))
         raise self.guard(
             FeedError(
                 f"ctx.dataset waited for rows on {queue!r}, and the cluster was shut down",
@@ -182,21 +253,45 @@ class NodeFeeds:
             )
         )
 
-    def _next_or_none(self, queue: str, number: int) -> NodeFeed | None:
+    def _next_or_none(self, name: str, number: int) -> NodeFeed | None:
+        """Gives a feed of a queue, waiting for it, and forgets those that no reader needs any more."""
+        queue = self._queue(name)
+        for left in self._leave(name):
+            left.store.discard()
         with self._changed:
             wait_for(
                 self._changed,
-                lambda: len(self._queues.get(queue, [])) > number or queue in self._closed,
-                lambda: f"train call {number + 1} on {queue!r}",
+                lambda: queue.opened > number or queue.closed,
+                lambda: f"train call {number + 1} on {name!r}",
                 lambda text: log.info("%s", text),
             )
-            feeds = self._queues.get(queue, [])
-            return feeds[number] if len(feeds) > number else None
+            return queue.feeds[number] if queue.opened > number else None
 
-    def _attach(self, feed: NodeFeed, reader: int, batch_rows: int, spec: str) -> None:
-        self._link.send(Attached(self._link.node, feed.name, reader, batch_rows, spec))
+    def _leave(self, name: str) -> list[NodeFeed]:
+        """Takes the feeds out of a queue that no reader needs any more.
 
-    def _progress(self, progress: Progress) -> None:
+        A new reader begins after those that another has used up. That depends on what map_fun did before alone, so it
+        is the same on all nodes; which rows are given up, and when, depends on the garbage collector too.
+        """
+        queue = self._queue(name)
+        positions = [reader.position for reader in queue.readers]
+        with self._changed:
+            queue.left = max([queue.left, *positions])
+            needed = min(positions, default=0)
+            return [queue.feeds.pop(number) for number in sorted(queue.feeds) if number < needed]
+
+    def _queue(self, name: str) -> _Queue:
+        with self._changed:
+            return self._queues.setdefault(name, _Queue())
+
+    def _attach(self, feed: NodeFeed, how: Attachment) -> None:
+        self._link.send(
+            Attached(self._link.node, feed.name, how.reader, how.batch_rows, how.spec, window_rows=how.window_rows)
+        )
+
+    def _progress(self, queue: str, progress: Progress) -> None:
+        with self._changed:
+            self._queue(queue).rows_taken[progress.reader] = progress.rows_in_all
         event = Consumed(
             self._link.node,
             feed=progress.feed,
@@ -212,23 +307,55 @@ class NodeFeeds:
 
     def _listen(self) -> None:
         self._link.on(FeedOpened, self._opened)
-        self._link.on(ReaderAgreed, lambda m: self._by_name[m.feed].agree(m.reader, m.batch_rows))
-        self._link.on(StepsReady, lambda m: self._by_name[m.feed].allow(m.reader, m.steps))
+        self._link.on(FeedStarted, lambda m: self._tell(m.feed, lambda feed: feed.start()))
+        self._link.on(ReaderAgreed, lambda m: self._tell(m.feed, lambda feed: feed.agree(m.reader, m.batch_rows)))
+        self._link.on(StepsReady, lambda m: self._tell(m.feed, lambda feed: feed.allow(m.reader, m.steps)))
         self._link.on(FeedComplete, self._complete)
         self._link.on(QueueClosed, self._close_queue)
+
+    def _tell(self, name: str, news: Callable[[NodeFeed], None]) -> None:
+        feed = self._by_name.get(name)
+        if feed is not None:  # else it is over for this node
+            news(feed)
 
     def _opened(self, message: FeedOpened) -> None:
         if self._inbox is None or self._share is None:
             return
-        store = FeedStore(
-            self._moved(message.feed), spill=Spill(self._directory()), memory_bytes=memory_bytes(self._plan)
+        feed = NodeFeed(
+            message.feed,
+            parse_schema(message.schema),
+            message.num_epochs,
+            self._share,
+            self._store(message),
+            train_epochs=message.train_epochs,
         )
-        feed = NodeFeed(message.feed, parse_schema(message.schema), message.num_epochs, self._share, store)
+        queue = self._queue(message.queue)
         self._by_name[message.feed] = feed
-        self._inbox.add(message.feed, store)
         with self._changed:
-            self._queues.setdefault(message.queue, []).append(feed)
+            queue.feeds[queue.opened] = feed
+            queue.opened, queue.train_epochs = queue.opened + 1, message.train_epochs
+            if message.queue == TRAIN_QUEUE:
+                self._validation_of.append(self._queue(VALIDATION_QUEUE).opened - 1)
+            unwanted = queue.unwanted
             self._changed.notify_all()
+        if unwanted:
+            feed.store.discard()
+        self._inbox.add(message.feed, feed.store)
+        self._let_flow()
+
+    def _store(self, message: FeedOpened) -> FeedStore:
+        return FeedStore(
+            self._moved(message.feed),
+            spill=Spill(self._directory()),
+            memory_bytes=memory_bytes(self._plan, once=message.once),
+            once=message.once,
+        )
+
+    def _let_flow(self) -> None:
+        """Lets the feeders of all feeds go on while more than one arrives: one could hold the slots of another."""
+        arriving = [feed for feed in list(self._by_name.values()) if feed.totals is None]
+        for feed in arriving:
+            feed.store.set_alone(len(arriving) == 1)
 
     def _directory(self) -> str:
         directories = env.spark_local_dirs()
@@ -242,13 +369,26 @@ class NodeFeeds:
 
     def _complete(self, message: FeedComplete) -> None:
         try:
-            self._by_name[message.feed].finish(message.totals, message.partitions)
+            self._tell(message.feed, lambda feed: feed.finish(message.totals, message.partitions))
         except TFSparkError as error:
             self._fail(error)
+        self._let_flow()
+        self._forget()
+
+    def _forget(self) -> None:
+        """Drops what was kept for feeders of feeds that are complete and that nobody reads any more."""
+        with self._changed:
+            wanted = {id(feed) for queue in self._queues.values() for feed in queue.feeds.values()}
+            over = [n for n, feed in self._by_name.items() if feed.totals is not None and id(feed) not in wanted]
+        for name in over:
+            del self._by_name[name]
+            if self._inbox is not None:
+                self._inbox.remove(name)
 
     def _close_queue(self, message: QueueClosed) -> None:
+        queue = self._queue(message.queue)
         with self._changed:
-            self._closed.add(message.queue)
+            queue.closed = True
             self._changed.notify_all()
         if self._inbox is not None:
             self._inbox.exchanges.of(message.queue).close()

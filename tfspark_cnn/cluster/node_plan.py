@@ -15,6 +15,7 @@ class Cache(StrEnum):
 
     MEMORY = "memory"  # up to `cache_bytes`, the rest on disk
     DISK = "disk"
+    NONE = "none"  # nowhere: Spark computes each epoch anew
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,7 @@ class RunOptions:
         default_fs: as Hadoop's `fs.defaultFS`.
         seed: of shuffling.
         cache: where a node keeps the rows of later epochs.
-        cache_bytes: how many bytes of them stay in memory; None: a quarter of the host's memory, shared by the nodes
-            on it.
+        cache_bytes: how many bytes of rows stay in memory; None: a default, see `node_feeds.memory_bytes`.
         release_port: whether the library gives up the reserved port by itself.
         extra_env: variables to set in every node's process.
     """

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import itertools
 import logging
 import secrets
 import sys
 import time
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import IntEnum
 from types import TracebackType
 from typing import Any
@@ -129,9 +130,10 @@ class TFCluster:
                 Spark assigned to the task. ps and evaluator get none unless named.
             resource_profile: a `pyspark.resource.ResourceProfile` for the nodes (stage-level scheduling).
             cache: where nodes keep rows for the later epochs: `"memory"`, up to `cache_bytes` and then in files under
-                Spark's local directories, or `"disk"`.
+                Spark's local directories; `"disk"`; or `"none"`: Spark computes `data` anew for each epoch, and feeders
+                wait where nodes are slower. One dataset at a time can then read it. Validation rows are always kept.
             cache_bytes: bytes of rows that a node keeps in memory; None: a quarter of its host's memory, shared by the
-                nodes there.
+                nodes there; with `cache="none"`, 256 MiB.
             seed: of shuffling.
             node_env: environment variables for the nodes' processes.
 
@@ -204,8 +206,8 @@ class TFCluster:
     ) -> None:
         """Feeds data to the nodes, and returns when they have taken `num_epochs` epochs of it or have ended.
 
-        Spark goes over the data once; later epochs come from the nodes' memory. When all nodes stop early, so does the
-        Spark job.
+        Spark goes over the data once, and later epochs come from the nodes' memory or disks; with `cache="none"` it
+        computes each epoch anew. When all nodes stop early, so does the Spark job.
 
         Args:
             data: a DataFrame, or an RDD of tuples, lists, dicts, Rows, NumPy arrays or single values (`feed.rows`).
@@ -222,16 +224,26 @@ class TFCluster:
             NodeError: a node failed. Errors of our own tree, as SchemaError, come as they were raised on the node.
         """
         self._check_train(data, num_epochs, qname)
-        began = time.monotonic()
         with self._cancelled_on_error():
             if validation is not None:
                 self._check_train(validation, 0, "validation")
-                self._feed(validation, 0, "validation")
-            job, feed = self._feed(data, num_epochs, qname)
-            try:
-                self._await_feed(job, feed, num_epochs, qname, feed_timeout, began)
-            finally:
-                job.cancel()
+                self._feed(validation, "validation", 0)
+            if self._options.cache is Cache.NONE:
+                self._train_each_epoch(data, num_epochs, qname, feed_timeout)
+                return
+            with self._feeding(data, qname, num_epochs) as job:
+                self._await_job(job, qname, feed_timeout)
+                self._await_taken(job, num_epochs, qname, feed_timeout)
+
+    def _train_each_epoch(self, data: Any, num_epochs: int, qname: str, feed_timeout: float) -> None:
+        """Feeds each epoch anew, as a feed of its own. The next one arrives while the nodes take the rest of one."""
+        for number in itertools.count(1):
+            with self._feeding(data, qname, 1, train_epochs=num_epochs, once=True) as job:
+                self._await_job(job, qname, feed_timeout)
+                if number == num_epochs:
+                    self._await_taken(job, 1, qname, feed_timeout)
+                if number == num_epochs or not self._asking(self._coordinator.state, qname):
+                    return
 
     def _check_train(self, data: Any, num_epochs: int, qname: str) -> None:
         self._check_fed(data, "train", qname)
@@ -251,13 +263,24 @@ class TFCluster:
             raise ConfigError(f"there is no queue {qname!r}: they are {known}", hint="name it in run(queues=...)")
         feed_data.check(data, method)
 
-    def _feed(self, data: Any, num_epochs: int, qname: str) -> tuple[FeedJob, str]:
+    @contextlib.contextmanager
+    def _feeding(self, data: Any, qname: str, num_epochs: int, **how: Any) -> Iterator[FeedJob]:
+        """Feeds data; when the block is left, the Spark job has ended, or is ended."""
+        job = self._feed(data, qname, num_epochs, **how)
+        try:
+            yield job
+        finally:
+            job.cancel()
+            if job.failure is None:
+                self._jobs.remove(job)
+
+    def _feed(self, data: Any, qname: str, num_epochs: int, **how: Any) -> FeedJob:
         """Announces a feed to the nodes and starts the Spark job that sends it."""
         schema = feed_data.schema_of(data)
         opened: list[str] = []
 
         def open_feed(state: ClusterState) -> Any:
-            feed, news = state.feeds.open(qname, schema_text(schema), num_epochs)
+            feed, news = state.feeds.open(qname, schema_text(schema), num_epochs, **how)
             opened.append(feed.opened.feed)
             return news
 
@@ -268,7 +291,7 @@ class TFCluster:
         job = FeedJob(self._spark, data, feeder, group, f"feed {opened[0]} of {self._options.run_id}", self._fed)
         self._jobs.append(job)
         job.start()
-        return job, opened[0]
+        return job
 
     def _fed(self, job: FeedJob) -> None:
         """Called when a feed job has ended: tells the nodes the totals, so that they can plan the rest."""
@@ -277,11 +300,15 @@ class TFCluster:
             self._coordinator.act(lambda state: state.feeds.by_id[feed].finish(job.totals, job.partitions))
         self._coordinator.wake()
 
-    def _await_feed(
-        self, job: FeedJob, feed: str, num_epochs: int, qname: str, feed_timeout: float, began: float
-    ) -> None:
+    def _await_job(self, job: FeedJob, qname: str, feed_timeout: float) -> None:
+        """Waits until Spark has sent everything, or nobody wants more.
+
+        Raises:
+            FeedError: Spark could not, with this feed or with one beside it.
+        """
+        began = time.monotonic()
         jobs = [*self._jobs]
-        self._await_progress(lambda _: any(j.failure for j in jobs) or job.done, feed, qname, feed_timeout)
+        self._await_progress(lambda _: any(j.failure for j in jobs) or job.done, job.feeder.feed, qname, feed_timeout)
         self._timings["feed"] += time.monotonic() - began
         failure = next((j.failure for j in jobs if j.failure), None)
         if failure is not None and self._coordinator.state.training():
@@ -290,12 +317,20 @@ class TFCluster:
             self._raise_error()
             raise failure
 
+    def _await_taken(self, job: FeedJob, num_epochs: int, qname: str, feed_timeout: float) -> None:
+        """Waits until every node that asks has taken all epochs of a feed; 0: until nobody asks."""
+
         def taken(state: ClusterState) -> bool:
             wanted = num_epochs or WEEK_S
-            passes = state.feeds.by_id[feed].passes
-            return all(passes(n) >= wanted or not state.feeds.wants_rows(qname, n) for n in state.training())
+            passes = state.feeds.by_id[job.feeder.feed].passes
+            return all(passes(number) >= wanted for number in self._asking(state, qname))
 
-        self._await_progress(taken, feed, qname, feed_timeout)
+        self._await_progress(taken, job.feeder.feed, qname, feed_timeout)
+
+    @staticmethod
+    def _asking(state: ClusterState, qname: str) -> list[int]:
+        """Gives the data nodes that may still take rows of a queue."""
+        return [number for number in state.training() if state.feeds.wants_rows(qname, number)]
 
     def _await_progress(
         self, condition: Callable[[ClusterState], bool], feed: str, qname: str, feed_timeout: float
@@ -303,8 +338,7 @@ class TFCluster:
         """Waits for the condition or for all nodes to stop asking, as long as something moves."""
 
         def met(state: ClusterState) -> bool:
-            asking = [n for n in state.training() if state.feeds.wants_rows(qname, n)]
-            return condition(state) or not asking
+            return condition(state) or not self._asking(state, qname)
 
         while True:
             quiet_s = time.monotonic() - self._coordinator.last_event_s

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import bisect
+import contextlib
+import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -13,12 +15,15 @@ from numpy.typing import NDArray
 
 from tfspark_cnn.errors import FeedError
 from tfspark_cnn.feed.fingerprint import Fingerprint
+from tfspark_cnn.feed.flow import Flow
 from tfspark_cnn.feed.ledger import Ledger
 from tfspark_cnn.feed.schema import ResolvedColumn, decode, pick
 from tfspark_cnn.feed.spill import Chunk, Spill
 
+log = logging.getLogger(__name__)
+
 REASON_EVERY_S = 30.0
-"""A wait that lasts longer says in the log what it waits for."""
+"""A wait that lasts longer says in the log what it waits for; a reader that waits longer is starving (`flow`)."""
 
 
 class FeedStore:
@@ -27,32 +32,64 @@ class FeedStore:
     Rows of later partitions are parked until all partitions before them are committed. All methods may be called from
     any thread. Record batches are kept as they came, and shared with whoever reads them: nobody writes to them.
 
+    A store that is read once gives rows up as they are read, and lets feeders wait while there is enough to read.
+
+    Attributes:
+        held_s: seconds that feeders were held back.
+        backlog: tells a store that is read once whether its reader has work that needs no further row; see `flow`.
+
     Args:
         moved: called after each change with (rows ready in order, rows in all, bytes in all).
         spill: where record batches go that memory has no room for; None: they all stay in memory.
         memory_bytes: how much may stay in memory where there is a spill.
+        once: whether rows are read once.
     """
 
     def __init__(
-        self, moved: Callable[[int, int, int], None], *, spill: Spill | None = None, memory_bytes: int = 0
+        self,
+        moved: Callable[[int, int, int], None],
+        *,
+        spill: Spill | None = None,
+        memory_bytes: int = 0,
+        once: bool = False,
     ) -> None:
         self.changed = threading.Condition()
         self.rows_total: int | None = None
+        self.held_s = 0.0
+        self.backlog: Callable[[], bool] = lambda: False
         self._moved, self._spill, self._memory_bytes = moved, spill, memory_bytes
+        self._flow = Flow(memory_bytes) if once else None
         self._ledger = Ledger()
         self._chunks: list[Chunk] = []
         self._starts: list[int] = [0]  # first row of each chunk, and the end of the last
+        self._starts_array: NDArray[np.int64] | None = None
+        self._given_up = 0  # chunks before the first that is kept
         self._by_partition: dict[int, list[Chunk]] = {}
+        self._read: dict[int, Fingerprint] = {}  # of rows given up, by partition
         self._lead = 0
         self._rows = 0
         self._nbytes = 0
 
     # --- from the inbox ----------------------------------------------------------------------------------------------
 
+    @contextlib.contextmanager
+    def stream(self, partition: int) -> Iterator[None]:
+        """While it lasts, a feeder of the partition is under way."""
+        with self.changed:
+            if self._flow is not None:
+                self._flow.streams[partition] += 1
+        try:
+            yield
+        finally:
+            with self.changed:
+                if self._flow is not None:
+                    self._flow.streams[partition] -= 1
+                    self.changed.notify_all()
+
     def resume(self, partition: int) -> tuple[int, int]:
         """Gives how many rows of this node's share of a partition are here already, and their fingerprint."""
         with self.changed:
-            held = Fingerprint()
+            held = self._read[partition].copy() if partition in self._read else Fingerprint()
             for chunk in self._by_partition.get(partition, []):
                 held.update(chunk.batch)
             return self._ledger.resume(partition), held.value()
@@ -60,21 +97,25 @@ class FeedStore:
     def accept(self, partition: int, start: int, batch: pa.RecordBatch) -> None:
         """Takes rows [start, start + rows) of the share of a partition; those that are here already are left out.
 
+        A store that is read once may wait here, see `flow`.
+
         Raises:
             FeedError: rows before them are missing, or the partition changed between tries.
         """
         with self.changed:
+            self._hold(partition)
             accepted = self._ledger.accept(partition, start, batch.num_rows)
             if not accepted.take:
                 return
-            kept = batch.slice(accepted.skip)
-            chunk = Chunk.of(kept)
+            chunk = Chunk.of(batch.slice(accepted.skip), partition=partition)
             self._rows += chunk.rows
             self._nbytes += chunk.nbytes
             self._by_partition.setdefault(partition, []).append(chunk)
+            if self._flow is not None:
+                self._flow.parked_bytes += chunk.nbytes
             if partition == self._lead:
                 self._append(chunk)
-            if self._spill is not None and self._nbytes > self._memory_bytes:
+            if self._spill is not None and self.spilled:
                 self._spill.move(chunk)
             self._tell()
 
@@ -89,7 +130,7 @@ class FeedStore:
             lead = self._ledger.prefix().partitions
             while self._lead < lead:
                 self._lead += 1
-                for chunk in self._by_partition.get(self._lead, []):
+                for chunk in tuple(self._by_partition.get(self._lead, ())):
                     self._append(chunk)
             self._tell()
 
@@ -109,11 +150,80 @@ class FeedStore:
             self.rows_total = rows
             self.changed.notify_all()
 
+    def _hold(self, partition: int) -> None:
+        flow = self._flow
+        if flow is None or not flow.holds(partition, lead=self._lead, backlog=self.backlog()):
+            return
+        self.held_s += wait_for(
+            self.changed,
+            lambda: not flow.holds(partition, lead=self._lead, backlog=self.backlog()),
+            lambda: f"the network to take rows, with partition {partition} held back: {self.fill}",
+            log.debug,
+        )
+
     # --- for readers -------------------------------------------------------------------------------------------------
+
+    def await_rows(self, ready: Callable[[], bool], reason: Callable[[], str], say: Callable[[str], None]) -> float:
+        """Waits until `ready()`, which is asked after each change; gives the seconds."""
+
+        def starving(text: str) -> None:
+            if self._flow is not None:
+                self._flow.starving = True
+                self.changed.notify_all()
+            say(text)
+
+        with self.changed:
+            waited_s = wait_for(self.changed, ready, reason, starving)
+            if self._flow is not None:
+                self._flow.starving = False
+            return waited_s
+
+    def release(self, row: int) -> int:
+        """Gives up all rows before a row, where rows are read once; gives the number of the first chunk kept."""
+        with self.changed:
+            if self._flow is None:
+                return 0
+            count = bisect.bisect_right(self._starts, row) - 1
+            for chunk in self._chunks[:count]:
+                self._flow.ordered_bytes -= chunk.nbytes
+                self._by_partition[chunk.partition].pop(0)
+                self._read.setdefault(chunk.partition, Fingerprint()).update(chunk.batch)
+            del self._chunks[:count], self._starts[:count]
+            self._starts_array = None
+            self._given_up += count
+            self.changed.notify_all()
+            return self._given_up
+
+    def discard(self) -> None:
+        """Gives up all rows, also those to come, where rows are read once: nobody will read them."""
+        with self.changed:
+            if self._flow is not None:
+                self._flow.ended = True
+                self.release(self.ready_rows)
+
+    def set_alone(self, alone: bool) -> None:
+        """Takes note whether this is the only feed that arrives; see `flow`."""
+        with self.changed:
+            if self._flow is not None:
+                self._flow.alone = alone
+                self.changed.notify_all()
+
+    @property
+    def once(self) -> bool:
+        """Whether rows can be read only once."""
+        return self._flow is not None
+
+    @property
+    def fill(self) -> str:
+        """What waits to be read, in words."""
+        if self._flow is None:
+            return f"{self._nbytes >> 20} MiB kept"
+        ordered, parked = self._flow.ordered_bytes >> 20, self._flow.parked_bytes >> 20
+        return f"{ordered} MiB in order and {parked} MiB of later partitions wait, room for {self._memory_bytes >> 20}"
 
     @property
     def ready_rows(self) -> int:
-        """Rows that can be read in order without a gap."""
+        """Rows that can be read in order without a gap, those read already included."""
         return self._starts[-1]
 
     @property
@@ -127,30 +237,41 @@ class FeedStore:
 
     def chunk(self, number: int) -> pa.RecordBatch:
         """Gives a record batch by its place in the order."""
-        return self._chunks[number].batch
+        return self._chunks[number - self._given_up].batch
 
     def chunks(self) -> Sequence[pa.RecordBatch]:
         """Gives the record batches that are here in order so far."""
         return tuple(chunk.batch for chunk in self._chunks)
 
-    def is_moving(self, number: int) -> bool:
-        """Tells whether a record batch is about to be moved to disk: who keeps a view of it keeps its memory."""
-        return self._spill is not None and not self._chunks[number].on_disk and self.spilled
+    def may_keep(self, number: int, *, views: bool) -> bool:
+        """Tells whether a reader may keep what it has decoded of a record batch, as views of it or as copies.
+
+        Of rows that are read once, what is decoded goes when they go. Else views of what is about to be moved to disk
+        would keep its memory, and copies of what memory has no room for would need as much again.
+        """
+        if self.once or not self.spilled:
+            return True
+        return views and self._chunks[number - self._given_up].on_disk
 
     @property
     def spilled(self) -> bool:
-        """Whether there was more than memory has room for."""
+        """Whether there is more than memory has room for."""
+        if self._flow is not None:
+            return self._flow.over
         return self._spill is not None and self._nbytes > self._memory_bytes
 
     def first_row(self, number: int) -> int:
         """Gives the first row of a record batch in the order."""
-        return self._starts[number]
+        return self._starts[number - self._given_up]
 
     def locate(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Gives chunk and row within it for each of the given rows."""
-        starts = np.asarray(self._starts)
+        with self.changed:
+            if self._starts_array is None:
+                self._starts_array = np.asarray(self._starts)
+            starts, given_up = self._starts_array, self._given_up
         chunk = np.searchsorted(starts, rows, side="right") - 1
-        return chunk, rows - starts[chunk]
+        return chunk + given_up, rows - starts[chunk]
 
     def span(self, start: int, stop: int) -> list[tuple[int, int, int]]:
         """Gives the (chunk, first row in it, end row in it) that cover rows [start, stop)."""
@@ -158,13 +279,19 @@ class FeedStore:
         pieces = []
         while start < stop:
             base, end = self._starts[first], self._starts[first + 1]
-            pieces.append((first, start - base, min(stop, end) - base))
+            pieces.append((first + self._given_up, start - base, min(stop, end) - base))
             start, first = min(stop, end), first + 1
         return pieces
 
     def _append(self, chunk: Chunk) -> None:
         self._chunks.append(chunk)
         self._starts.append(self._starts[-1] + chunk.rows)
+        self._starts_array = None
+        if self._flow is not None:
+            self._flow.parked_bytes -= chunk.nbytes
+            self._flow.ordered_bytes += chunk.nbytes
+            if self._flow.ended:
+                self.release(self.ready_rows)
 
     def _tell(self) -> None:
         self.changed.notify_all()
@@ -207,13 +334,18 @@ class ColumnReader:
         found = self._decoded.get(number)
         if found is not None:
             return found
-        moving = self._store.is_moving(number)
         batch, first_row = self._store.chunk(number), self._store.first_row(number)
         arrays = tuple(decode(pick(batch, c), c, first_row=first_row) for c in self._columns)
         views = not any(array.flags.writeable for array in arrays)  # Arrow's buffers are read-only, copies are not
-        if not moving and (views or not self._store.spilled):
+        if self._store.may_keep(number, views=views):
             self._decoded[number] = arrays
         return arrays
+
+    def release(self, row: int) -> None:
+        """Gives up all rows before a row, where rows are read once."""
+        first = self._store.release(row)
+        for number in [number for number in self._decoded if number < first]:
+            del self._decoded[number]
 
 
 def wait_for(

@@ -104,8 +104,9 @@ class Inbox(Service):
         try:
             share = json.loads(descriptor.command)
             store, partition = self._store(share["feed"]), int(share["partition"])
-            writer.write(Mark(BATCH, *store.resume(partition)).pack())
-            self._receive(store, partition, reader, writer)
+            with store.stream(partition):
+                writer.write(Mark(BATCH, *store.resume(partition)).pack())
+                self._receive(store, partition, reader, writer)
         except TFSparkError as error:
             self._broken(error)
             raise flight.FlightServerError(str(error)) from error

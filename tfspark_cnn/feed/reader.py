@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from tfspark_cnn.errors import EmptyFeedError, FeedError
 from tfspark_cnn.feed import batching, epochs, rows, schema
-from tfspark_cnn.feed.cache import ColumnReader, FeedStore, wait_for
+from tfspark_cnn.feed.cache import ColumnReader, FeedStore
 from tfspark_cnn.feed.epochs import EpochPlan
 from tfspark_cnn.feed.schema import Column, ResolvedColumn, TensorSpec
 
@@ -34,12 +34,16 @@ class NodeFeed:
     Attributes:
         name: of the feed.
         schema: of its rows.
-        num_epochs: asked for by `train`; 0: as many as the nodes want.
+        num_epochs: how often its rows can be taken; 0: as often as the nodes want.
+        train_epochs: what `train` was asked for; more than `num_epochs` where each epoch is a feed of its own.
         share: our place among the data nodes.
         store: the rows that are here.
         agreed: by reader, what each data node takes per step; known when all have attached.
         steps_ready: by reader, full steps of the first epoch that every node has data for.
+        steps_taken: by reader, how many of them it has taken.
+        started: whether every data node has a row in order.
         totals: rows of each share, once all are with the nodes.
+        claimed: the reader of a feed that is read once.
     """
 
     name: str
@@ -47,9 +51,51 @@ class NodeFeed:
     num_epochs: int
     share: int
     store: FeedStore
+    train_epochs: int = 1
     agreed: dict[int, list[int]] = field(default_factory=dict)
     steps_ready: dict[int, int] = field(default_factory=dict)
+    steps_taken: dict[int, int] = field(default_factory=dict)
+    started: bool = False
     totals: list[int] | None = None
+    claimed: int | None = None
+
+    def __post_init__(self) -> None:
+        self.store.backlog = self.has_backlog
+
+    def claim(self, reader: int) -> None:
+        """Begins to read.
+
+        Raises:
+            FeedError: the rows can be read only once, and another reader does.
+        """
+        if self.store.once and self.claimed not in (None, reader):
+            raise FeedError(
+                f"a second dataset reads the feed {self.name}, expected one: its rows are kept by no node",
+                hint='run with cache="memory" or cache="disk" to read rows twice',
+            )
+        self.claimed = reader
+
+    def has_backlog(self) -> bool:
+        """Tells whether the reader can go on without any further row on any node.
+
+        Before all nodes have attached, that is so once each has a row: it tells them the shapes, and they will attach.
+        """
+        if not self.agreed:
+            return self.started
+        return any(self.steps_ready.get(reader, 0) > self.steps_taken.get(reader, 0) for reader in self.agreed)
+
+    def start(self) -> None:
+        """Takes note that every data node has a row in order."""
+        with self.store.changed:
+            self.started = True
+            self.store.changed.notify_all()
+
+    def take(self, reader: int, step: int) -> None:
+        """Takes note that a reader takes a step."""
+        with self.store.changed:
+            self.steps_taken[reader] = step + 1
+            if self.store.once:
+                self.store.changed.notify_all()
 
     def agree(self, reader: int, batch_rows: list[int]) -> None:
         """Takes note of what each data node takes per step."""
@@ -82,7 +128,7 @@ class NodeFeed:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a reader is: its feed, passes ended, steps and rows of the current one, seconds it has waited in all."""
+    """How far a reader is: feed, passes ended, steps and rows of the current one; seconds waited and rows, in all."""
 
     feed: str
     reader: int
@@ -90,6 +136,7 @@ class Progress:
     step: int
     rows: int
     waited_s: float
+    rows_in_all: int = 0
 
 
 @dataclass(frozen=True)
@@ -110,6 +157,21 @@ class ReaderOptions:
     shuffle: bool = True
     seed: int = 0
 
+    @property
+    def window_rows(self) -> int:
+        """Rows of an epoch that arrives which are there before any of them is taken."""
+        return batching.SHUFFLE_WINDOW_ROWS if self.shuffle else 1
+
+
+@dataclass(frozen=True)
+class Attachment:
+    """How a reader takes a feed: which it is, rows per step, rows that it takes as a whole, what a row looks like."""
+
+    reader: int
+    batch_rows: int
+    window_rows: int
+    spec: str
+
 
 class EpochReader:
     """The n-th dataset over a queue on this node. Each `epoch()` is one pass over the rows of its share.
@@ -117,9 +179,12 @@ class EpochReader:
     Args:
         number: n, from 0; the n-th readers of all data nodes run in step.
         options: how to read.
-        next_feed: gives the i-th feed of the queue, waiting for it; raises FeedError when none will come.
+        next_feed: gives the i-th feed of the queue, waiting for it; raises FeedError when none will come. Those before
+            are not needed any more.
         attach: tells the coordinator what we take per step of a feed, and what a row looks like.
         progress: told after each batch; must not block.
+        first_feed: i of the first feed to read.
+        current: gives i of the feed to be read by a pass that begins now, from the i of the pass before.
     """
 
     def __init__(
@@ -128,19 +193,27 @@ class EpochReader:
         options: ReaderOptions,
         *,
         next_feed: Callable[[int], NodeFeed],
-        attach: Callable[[NodeFeed, int, int, str], None],
+        attach: Callable[[NodeFeed, Attachment], None],
         progress: Callable[[Progress], None],
+        first_feed: int = 0,
+        current: Callable[[int], int] = lambda index: index,
     ) -> None:
         self.number = number
         self.options = options
         self.rows_taken = 0
         self.waited_s = 0.0
-        self._next_feed, self._attach, self._progress = next_feed, attach, progress
+        self.feed_index = first_feed
+        self._next_feed, self._attach, self._progress, self._current = next_feed, attach, progress, current
         self._lock = threading.Lock()  # one pass begins at a time
-        self._feed_index = 0
-        self._passes = 0
-        self._feed = next_feed(0)
+        self._passes = self._ended = 0  # of the present feed
+        self._feed: NodeFeed | None = next_feed(first_feed)
         self._columns = self._begin(self._feed)
+
+    @property
+    def position(self) -> int:
+        """The first feed of the queue that this reader may still take rows of."""
+        feed = self._feed
+        return self.feed_index + (feed is not None and 0 < feed.num_epochs <= self._ended)
 
     def spec(self) -> tuple[TensorSpec, ...]:
         """Gives shape and dtype of one row of each column."""
@@ -161,31 +234,46 @@ class EpochReader:
         else:
             batches = self._planned(feed, reader, index)
         taken = 0
-        for step, batch in enumerate(batches):
-            taken += len(batch[0])
-            self.rows_taken += len(batch[0])
-            self._progress(Progress(feed.name, self.number, index, step + 1, taken, self.waited_s))
-            yield batch
-        self._progress(Progress(feed.name, self.number, index + 1, 0, 0, self.waited_s))
+        try:
+            for step, batch in enumerate(batches):
+                taken += len(batch[0])
+                self.rows_taken += len(batch[0])
+                feed.take(self.number, step)
+                self._tell(feed, index, step + 1, taken)
+                yield batch
+        finally:  # a pass that is left early has ended too
+            self._ended = max(self._ended, index + 1) if feed is self._feed else self._ended
+            self._tell(feed, index + 1, 0, 0)
+
+    def _tell(self, feed: NodeFeed, passes: int, step: int, rows: int) -> None:
+        self._progress(Progress(feed.name, self.number, passes, step, rows, self.waited_s, self.rows_taken))
 
     # --- which feed, which pass --------------------------------------------------------------------------------------
 
     def _advance(self) -> tuple[NodeFeed, int]:
         """Gives the feed and the number of the pass that begins now."""
-        if self._feed.num_epochs and self._passes >= self._feed.num_epochs:
-            self._feed = self._next_feed(self._feed_index + 1)
-            self._feed_index, self._passes = self._feed_index + 1, 0
+        if self._feed is not None and self._feed.num_epochs and self._passes >= self._feed.num_epochs:
+            self._leave(self.feed_index + 1)
+        elif self._current(self.feed_index) != self.feed_index:
+            self._leave(self._current(self.feed_index))
+        if self._feed is None:
+            self._feed = self._next_feed(self.feed_index)
             self._columns = self._begin(self._feed)
         self._passes += 1
         return self._feed, self._passes - 1
 
+    def _leave(self, following: int) -> None:
+        self._feed = None  # its rows go while we wait for the next
+        self.feed_index, self._passes, self._ended = following, 0, 0
+
     def _begin(self, feed: NodeFeed) -> tuple[ResolvedColumn, ...]:
+        feed.claim(self.number)
         found = self._first_chunk(feed).schema if rows.is_unknown(feed.schema) else feed.schema
         columns = tuple(schema.resolve(found, column) for column in self.options.columns)
         if not all(column.concrete for column in columns):
             columns = self._told_by_first_row(feed, columns)
         spec = "; ".join(f"{s.name} {s.dtype}{list(s.shape)}" for s in map(schema.spec, columns))
-        self._attach(feed, self.number, self.options.batch_rows, spec)
+        self._attach(feed, Attachment(self.number, self.options.batch_rows, self.options.window_rows, spec))
         return columns
 
     def _told_by_first_row(self, feed: NodeFeed, columns: Sequence[ResolvedColumn]) -> tuple[ResolvedColumn, ...]:
@@ -219,6 +307,7 @@ class EpochReader:
         plan = feed.plan(self.number, self.options.replicas)
         for rest in range(step, plan.steps):
             yield self._window_rows(feed, ahead, *plan.bounds(feed.share, rest))
+        reader.release(feed.store.ready_rows)
 
     def _planned(self, feed: NodeFeed, reader: ColumnReader, epoch: int) -> Iterator[Batch]:
         self._wait(feed, lambda: self._is_planned(feed), lambda: self._why(feed, 0))
@@ -226,6 +315,7 @@ class EpochReader:
         if epoch == 0:  # the rows are all here, but the order is that of an epoch that arrives
             ahead = _Windows(feed, reader, self.options, epoch=self._seeded(0))
             yield from (ahead.rows(start, stop) for start, stop in plan.batches(feed.share))
+            reader.release(feed.store.ready_rows)
             return
         if not self.options.shuffle:
             yield from (reader.range(start, stop) for start, stop in plan.batches(feed.share))
@@ -241,9 +331,7 @@ class EpochReader:
     # --- waiting -----------------------------------------------------------------------------------------------------
 
     def _wait(self, feed: NodeFeed, ready: Callable[[], bool], reason: Callable[[], str]) -> None:
-        with feed.store.changed:
-            say = log.getChild(feed.name).info
-            self.waited_s += wait_for(feed.store.changed, ready, reason, say)
+        self.waited_s += feed.store.await_rows(ready, reason, log.getChild(feed.name).info)
 
     def _is_planned(self, feed: NodeFeed) -> bool:
         return feed.totals is not None and self.number in feed.agreed
@@ -257,7 +345,7 @@ class EpochReader:
         return f"step {step} of the first epoch: {feed.store.missing}"
 
     def _seeded(self, epoch: int) -> int:
-        return (self._feed_index << 32) + epoch
+        return (self.feed_index << 32) + epoch
 
 
 class _Windows:
@@ -265,7 +353,7 @@ class _Windows:
 
     def __init__(self, feed: NodeFeed, reader: ColumnReader, options: ReaderOptions, *, epoch: int) -> None:
         self._feed, self._reader, self._options, self._epoch = feed, reader, options, epoch
-        self._window = batching.SHUFFLE_WINDOW_ROWS if options.shuffle else 1
+        self._window = options.window_rows
         self._number = -1
         self._order: NDArray[np.int64] = np.empty(0, np.int64)
 
@@ -276,7 +364,8 @@ class _Windows:
         return batching.ready_rows(store.ready_rows, window=self._window, complete=complete) >= stop
 
     def rows(self, start: int, stop: int) -> Batch:
-        """Gives rows [start, stop) of the order."""
+        """Gives rows [start, stop) of the order, which were not asked for before."""
+        self._reader.release(start - start % self._window)
         if not self._options.shuffle:
             return self._reader.range(start, stop)
         pieces = []

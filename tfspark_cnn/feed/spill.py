@@ -29,11 +29,12 @@ class Chunk:
     rows: int
     nbytes: int
     on_disk: bool = False
+    partition: int = 0
 
     @classmethod
-    def of(cls, batch: pa.RecordBatch) -> Chunk:
+    def of(cls, batch: pa.RecordBatch, *, partition: int = 0) -> Chunk:
         """Gives a chunk in memory."""
-        return cls(batch, batch.num_rows, batch.nbytes)
+        return cls(batch, batch.num_rows, batch.nbytes, partition=partition)
 
 
 @dataclass

@@ -12,9 +12,8 @@ from typing import Any
 import pyarrow as pa
 
 from tfspark_cnn.errors import ConfigError
-from tfspark_cnn.feed.cache import wait_for
 from tfspark_cnn.feed.data_feed import AsRows
-from tfspark_cnn.feed.reader import NodeFeed, Progress
+from tfspark_cnn.feed.reader import Attachment, NodeFeed, Progress
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +28,8 @@ class TrainRows:
         next_feed: gives the i-th feed of the queue, waiting for it; None when none will come.
         progress: told how far we are after each batch; must not block.
         detach: tells the coordinator that we want no more rows.
+        attach: tells it how we take a feed that is read once.
+        first_feed: i of the first feed to take.
     """
 
     def __init__(
@@ -37,14 +38,21 @@ class TrainRows:
         next_feed: Callable[[int], NodeFeed | None],
         progress: Callable[[Progress], None],
         detach: Callable[[], None],
+        attach: Callable[[NodeFeed, Attachment], None],
+        first_feed: int = 0,
     ) -> None:
         self.done = False
         self.rows_taken = 0
         self.waited_s = 0.0
-        self._next_feed, self._progress, self._detach = next_feed, progress, detach
+        self.feed_index = first_feed
+        self._next_feed, self._progress, self._detach, self._attach = next_feed, progress, detach, attach
         self._feed: NodeFeed | None = None
-        self._feeds = 0
         self._passes = self._row = self._step = 0
+
+    @property
+    def position(self) -> int:
+        """The first feed of the queue that this may still take rows of."""
+        return self.feed_index
 
     def take(self, rows: int, as_rows: AsRows) -> list[Any]:
         """Gives the next rows; fewer, or none, when the cluster shuts down."""
@@ -83,15 +91,17 @@ class TrainRows:
 
     def _next(self) -> NodeFeed | None:
         self._passes = self._row = self._step = 0
-        self._feeds += 1
-        return self._next_feed(self._feeds - 1)
+        feed = self._next_feed(self.feed_index)
+        if feed is not None and feed.store.once:
+            feed.claim(NUMBER)
+            self._attach(feed, Attachment(NUMBER, batch_rows=1, window_rows=1, spec=""))
+        return feed
 
     def _piece(self, feed: NodeFeed, rows: int) -> pa.RecordBatch | None:
         """Gives the next rows of one record batch, at most so many; None at the end of the epoch."""
         store = feed.store
         with store.changed:
-            self.waited_s += wait_for(
-                store.changed,
+            self.waited_s += store.await_rows(
                 lambda: store.ready_rows > self._row or store.rows_total is not None,
                 lambda: store.missing,
                 log.getChild(feed.name).info,
@@ -106,6 +116,9 @@ class TrainRows:
     def _advance(self, feed: NodeFeed, rows: int) -> None:
         self._row += rows
         self.rows_taken += rows
+        if feed.store.once:
+            feed.take(NUMBER, self._row - 1)
+            feed.store.release(self._row)
         if self._row == feed.store.rows_total:
             self._end_pass(feed)
 
@@ -114,6 +127,7 @@ class TrainRows:
         self._report(feed)
         if feed.num_epochs and self._passes >= feed.num_epochs:
             self._feed = None
+            self.feed_index += 1
 
     def _report_step(self) -> None:
         if self._feed is not None and self._row:
@@ -121,4 +135,6 @@ class TrainRows:
             self._report(self._feed)
 
     def _report(self, feed: NodeFeed) -> None:
-        self._progress(Progress(feed.name, NUMBER, self._passes, self._step, self._row, self.waited_s))
+        self._progress(
+            Progress(feed.name, NUMBER, self._passes, self._step, self._row, self.waited_s, self.rows_taken)
+        )

@@ -44,7 +44,7 @@ def consumed(node: int, passes: int, *, reader: int = 0) -> Consumed:
 def test_opening_a_feed_tells_chief_and_workers() -> None:
     feed, news = Feeds(TOPOLOGY).open("input", "schema", 3)
     assert feed.shares == SHARES
-    assert news == [FeedOpened(number, "input", "input-1", "schema", 3) for number in SHARES]
+    assert news == [FeedOpened(number, "input", "input-1", "schema", 3, train_epochs=3) for number in SHARES]
 
 
 def test_feeds_are_numbered_by_queue() -> None:

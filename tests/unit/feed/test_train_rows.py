@@ -10,7 +10,7 @@ from tfspark_cnn.feed.train_rows import TrainRows
 
 
 def test_results_of_training_are_refused() -> None:
-    source = TrainRows(next_feed=lambda _: None, progress=lambda _: None, detach=lambda: None)
+    source = TrainRows(next_feed=lambda _: None, progress=lambda _: None, detach=lambda: None, attach=lambda *_: None)
     with pytest.raises(ConfigError, match="batch_results was called on a feed for training") as caught:
         DataFeed(source, train_mode=True, input_mapping=None).batch_results([1])
     assert "train_mode=False" in (caught.value.hint or "")
@@ -18,7 +18,8 @@ def test_results_of_training_are_refused() -> None:
 
 def test_a_feed_without_more_rows_stops_and_says_so_once() -> None:
     told: list[str] = []
-    source = TrainRows(next_feed=lambda _: None, progress=lambda _: None, detach=lambda: told.append("detached"))
+    source = TrainRows(next_feed=lambda _: None, progress=lambda _: None, detach=lambda: told.append("detached"),
+                       attach=lambda *_: None)
     feed = DataFeed(source, train_mode=True, input_mapping=None)
     feed.terminate()
     feed.terminate()
