@@ -300,7 +300,7 @@ def test_a_coordinator_that_is_killed_is_lost_at_once():
 
 
 def test_a_coordinator_that_is_stopped_is_lost_after_the_silence(monkeypatch):
-    monkeypatch.setattr(link_module, "SILENCE_S", 0.5)
+    monkeypatch.setattr(link_module, "SILENCE_S", 3.0)
     with child_of(SERVE, SECRET) as child:
         line = Line(child.stdout.readline().strip(), 0)
         heard = threading.Event()
@@ -310,7 +310,7 @@ def test_a_coordinator_that_is_stopped_is_lost_after_the_silence(monkeypatch):
         start = time.monotonic()
         os.kill(child.pid, signal.SIGSTOP)
         assert "the coordinator has said nothing for" in line.reason()
-        assert 0.4 < time.monotonic() - start < 3.0
+        assert 2.5 < time.monotonic() - start < 12.0
 
 
 def test_a_coordinator_that_was_only_slow_is_not_lost(monkeypatch):

@@ -56,13 +56,22 @@ def test_many_tiny_partitions_are_shared_evenly(spark):
     assert sum(rows) == sum(sizes) and abs(rows[0] - rows[1]) < sum(sizes) // 2
 
 
-def test_validation_beside_training_and_a_second_train_call(spark):
+def test_validation_beside_training_and_a_second_train_call(spark, tmp_path):
     with TFCluster.run(
-        spark, map_funs.train_and_validate, None, 2, input_mode=InputMode.SPARK, master_node="chief"
-    ) as cluster:
+        spark, map_funs.train_and_validate, None, 2, input_mode=InputMode.SPARK, master_node="chief",
+        log_dir=str(tmp_path),
+    ) as cluster:  # fmt: skip
         cluster.train(frame(spark), num_epochs=2, validation=frame(spark, (50, 3)))
         cluster.train(frame(spark, (40, 40)), num_epochs=1)
         results = cluster.shutdown()
     assert [len(result["first"]["val_loss"]) for result in results] == [2, 2]
     assert results[0]["first"] == results[1]["first"] and results[0]["second"] == results[1]["second"]
     assert len({result["steps"] for result in results}) == 1
+    first, second = cluster.feed_reports()
+    assert (first.feed, first.rows, first.partitions) == ("input-1", sum(SIZES), len(SIZES))
+    assert [(node.name, node.epochs, node.taken_rows) for node in first.nodes] == [
+        (node.name, 2, 2 * node.rows) for node in first.nodes
+    ]
+    assert [node.name for node in second.nodes] == ["chief:0", "worker:0"] and second.rows == 80
+    assert first.source_s > 0 and first.send_s > 0 and 0 < first.sent_s < first.seconds and first.nbytes > 8 * 1100
+    assert sorted(path.name for path in (tmp_path / "feed").iterdir()) == ["chief-0", "spark", "worker-0"]

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tfspark_cnn.cluster.feed_report import FeedReport
 from tfspark_cnn.errors import ClusterError
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ class RunReport:
         seconds: of `start`, `feed`, `fit` and `stop`.
         model: path of the saved network.
         event_files: paths of what TensorBoard reads.
+        feed: figures of the feed: rows, bytes, who waited for whom, and what bound the run.
     """
 
     accuracy: float
@@ -38,10 +40,11 @@ class RunReport:
     seconds: Mapping[str, float]
     model: str
     event_files: tuple[str, ...]
+    feed: tuple[FeedReport, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Gives the report as plain values, for JSON."""
-        return asdict(self)
+        return asdict(self) | {"feed": [one.as_dict() for one in self.feed]}
 
     def as_table(self) -> Table:
         """Gives the report as a table to print."""
@@ -60,13 +63,19 @@ class RunReport:
             ("loss per epoch", " ".join(f"{value:.4f}" for value in self.loss)),
             ("rows per second", f"{self.rows_per_s:,.0f} ({self.images:,} rows)"),
             *((f"{phase} seconds", f"{seconds:.1f}") for phase, seconds in self.seconds.items()),
+            *(("feed", str(one)) for one in self.feed),
             ("model", self.model),
             *(("event file", file) for file in self.event_files),
         ]
 
 
 def summarize(
-    results: Sequence[Any], *, timings: Mapping[str, float], images: int = 0, log_dir: Path | None = None
+    results: Sequence[Any],
+    *,
+    timings: Mapping[str, float],
+    images: int = 0,
+    log_dir: Path | None = None,
+    feed: Sequence[FeedReport] = (),
 ) -> RunReport:
     """Gives the report from what the nodes returned.
 
@@ -75,6 +84,7 @@ def summarize(
         timings: seconds of `start`, `feed` and `stop`.
         images: rows trained as reported while it ran; stands in where no node returned its own.
         log_dir: folder searched for event files.
+        feed: of `cluster.feed_reports()`.
 
     Raises:
         ClusterError: No node returned an accuracy.
@@ -97,6 +107,7 @@ def summarize(
         seconds=_phases(timings, fit_s),
         model=_short(Path(judged["model"])),
         event_files=_event_files(log_dir),
+        feed=tuple(feed),
     )
 
 

@@ -16,8 +16,9 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import flight
 
-from tfspark_cnn.cluster import messages, policy
-from tfspark_cnn.cluster.messages import Alive, Failed, Message, Report
+from tfspark_cnn.cluster import liveness, messages, policy
+from tfspark_cnn.cluster.feed_events import FeedEvents
+from tfspark_cnn.cluster.messages import Alive, Consumed, Failed, Message, Received, Report
 from tfspark_cnn.cluster.state import ClusterState
 from tfspark_cnn.cluster.topology import Topology
 from tfspark_cnn.errors import TFSparkError
@@ -49,9 +50,11 @@ class Coordinator:
 
     def __init__(self, topology: Topology, *, secret: str, bind_host: str, public_host: str) -> None:
         self.state = ClusterState(topology)
+        self.feed_events: FeedEvents | None = None
         self.job_ended = False
         self.job_failure: str | None = None
         self.last_event_s = time.monotonic()
+        self._heard_s: dict[tuple[type, int, str], float] = {}
         self._changed = threading.Condition()
         self._outboxes: dict[int, queue.Queue[Message | None]] = {
             node.number: queue.Queue(OUTBOX_MESSAGES) for node in topology
@@ -66,6 +69,8 @@ class Coordinator:
         """Applies a node's message."""
         with self._changed:
             self.last_event_s = time.monotonic()
+            if isinstance(event, Consumed | Received):
+                self._heard_s[type(event), event.node, event.feed] = self.last_event_s
             try:
                 self._send(self.state.handle(event))
             except TFSparkError as error:
@@ -73,6 +78,8 @@ class Coordinator:
             self._changed.notify_all()
         if isinstance(event, Report):
             self._tell_listeners(event)
+        if isinstance(event, Consumed) and event.passes and not event.step:
+            self._tell_events(event)
 
     def act(self, action: Callable[[ClusterState], Iterable[Message]]) -> None:
         """Applies what the driver does to the state, and sends what follows."""
@@ -107,6 +114,18 @@ class Coordinator:
         """Waits until Spark's job of the nodes has ended."""
         with self._changed:
             return self._changed.wait_for(lambda: self.job_ended, timeout_s)
+
+    def who_waits(self, feed: str) -> str:
+        """Says how far Spark and each node are with a feed."""
+        with self._changed:
+            now_s = time.monotonic()
+            return liveness.who_waits(self.state, feed, {key: now_s - at_s for key, at_s in self._heard_s.items()})
+
+    def forget(self, feed: str) -> None:
+        """Drops what is known of a feed that nobody reads any more."""
+        with self._changed:
+            self.state.feeds.retire(feed)
+            self._heard_s = {key: at_s for key, at_s in self._heard_s.items() if key[2] != feed}
 
     def wake(self) -> None:
         """Lets waiting threads look at their conditions again."""
@@ -157,6 +176,8 @@ class Coordinator:
         for outbox in self._outboxes.values():
             _put(outbox, _END)
         self._service.close()
+        if self.feed_events is not None:
+            self.feed_events.close()
 
     @property
     def refused(self) -> int:
@@ -170,6 +191,17 @@ class Coordinator:
     def _send(self, outgoing: Iterable[Message]) -> None:
         for message in outgoing:
             _put(self._outboxes[message.node], message)
+
+    def _tell_events(self, event: Consumed) -> None:
+        feed = self.state.feeds.by_id.get(event.feed)
+        if self.feed_events is None or feed is None:
+            return
+        name = self.state.topology.nodes[event.node].name
+        try:
+            self.feed_events.epoch(name, feed.opened.queue, event, feed.received.get(event.node))
+        except OSError:  # figures are not worth a run
+            log.warning("the figures of the feed cannot be written", exc_info=True)
+            self.feed_events = None
 
     def _tell_listeners(self, event: Report) -> None:
         name = self.state.topology.nodes[event.node].name

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -11,7 +10,7 @@ from tfspark_cnn.errors import ConfigError
 from tfspark_cnn.feed import rows
 from tfspark_cnn.feed.inference import PREDICTION, FrameInference, Inference, RowInference
 from tfspark_cnn.feed.row_source import RowFeeder
-from tfspark_cnn.feed.source import FED_DDL, Feeder
+from tfspark_cnn.feed.source import SENT_DDL, Feeder, Sent
 
 
 def check(data: Any, method: str) -> None:
@@ -44,11 +43,11 @@ def schema_of(data: Any) -> pa.Schema:
     return rows.UNKNOWN_SCHEMA if is_rdd(data) else to_arrow_schema(data.schema)
 
 
-def send(data: Any, feeder: Feeder) -> list[tuple[int, Sequence[int]]]:
-    """Runs the Spark job that sends data to the nodes; gives (partition, rows of each share) of each partition."""
+def send(data: Any, feeder: Feeder) -> list[Sent]:
+    """Runs the Spark job that sends data to the nodes; gives what the feeder of each partition has to tell."""
     if is_rdd(data):
         return list(data.mapPartitions(RowFeeder(feeder)).collect())
-    return [(row.partition, row.share) for row in data.mapInArrow(feeder, FED_DDL).collect()]
+    return [Sent(*row) for row in data.mapInArrow(feeder, SENT_DDL).collect()]
 
 
 def infer(data: Any, inference: Inference, result_type: Any) -> Any:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from tfspark_cnn.cluster import feed_data
+from tfspark_cnn.cluster.feed_report import FeedReport, NodeFigures
 from tfspark_cnn.cluster.launcher import brief, own_error
 from tfspark_cnn.errors import EmptyFeedError, FeedError, TFSparkError
-from tfspark_cnn.feed.source import Feeder
+from tfspark_cnn.feed.source import Feeder, Sent
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +29,7 @@ class FeedJob:
         description: shown in the Spark UI.
         ended: called from the job's thread when it has ended, however.
         totals: rows of each share, when it has ended well.
-        partitions: of the data, when it has ended well.
+        sent: what the feeder of each partition has told, when it has ended well.
         failure: what went wrong, or None.
     """
 
@@ -38,13 +40,16 @@ class FeedJob:
     description: str
     ended: Callable[[FeedJob], None]
     totals: list[int] = field(default_factory=list)
-    partitions: int = 0
+    sent: list[Sent] = field(default_factory=list)
     failure: TFSparkError | None = None
     done: bool = False
     _thread: Any = None
+    _began_s: float = 0.0
+    _ended_s: float = 0.0
 
     def start(self) -> None:
         """Submits the job and returns."""
+        self._began_s = time.monotonic()
         from pyspark import InheritableThread
 
         self._thread = InheritableThread(target=self._run, session=self.spark, name=f"{self.group}-feed")
@@ -60,35 +65,51 @@ class FeedJob:
         if ended_by_us:
             self.failure = None
 
+    def report(self, nodes: Sequence[NodeFigures]) -> FeedReport:
+        """Gives the figures of the feed, as they are now."""
+        now_s = time.monotonic()
+        return FeedReport(
+            self.feeder.feed,
+            seconds=now_s - self._began_s,
+            sent_s=(self._ended_s or now_s) - self._began_s,
+            partitions=len(self.sent),
+            source_s=sum(one.source_s for one in self.sent),
+            deal_s=sum(one.deal_s for one in self.sent),
+            send_s=sum(one.send_s for one in self.sent),
+            nodes=tuple(nodes),
+        )
+
     def _run(self) -> None:
         try:
             self.spark.sparkContext.setJobGroup(self.group, self.description, interruptOnCancel=True)
-            self.totals, self.partitions = totals(feed_data.send(self.frame, self.feeder))
+            self.sent = feed_data.send(self.frame, self.feeder)
+            self.totals = totals(self.sent)
         except TFSparkError as error:
             self.failure = error
         except Exception as error:  # py4j and Spark raise of many kinds, and so does the user's own code in the plan
             failed = FeedError(f"Spark failed the feed: {brief(error)}", hint="see the cause below")
             self.failure = own_error(error) or failed
             self.failure.__cause__ = error
+        self._ended_s = time.monotonic()
         self.done = True
         self.ended(self)
 
 
-def totals(fed: Sequence[tuple[int, Sequence[int]]]) -> tuple[list[int], int]:
-    """Gives the rows of each share, and the number of partitions, from what each feeder gave.
+def totals(sent: Sequence[Sent]) -> list[int]:
+    """Gives the rows of each share.
 
     Raises:
         EmptyFeedError: there are no rows, or fewer than data nodes.
         FeedError: a partition is missing or came twice.
 
     Example:
-        >>> totals([(0, [3, 4]), (1, [2, 1])])
-        ([5, 5], 2)
+        >>> totals([Sent(0, [3, 4]), Sent(1, [2, 1])])
+        [5, 5]
     """
-    partitions = sorted(partition for partition, _ in fed)
-    if partitions != list(range(len(fed))):
-        raise FeedError(f"expected each of {len(fed)} partitions once, received {partitions[:20]}")
-    sums = [sum(shares) for shares in zip(*(share for _, share in fed), strict=True)]
+    partitions = sorted(one.partition for one in sent)
+    if partitions != list(range(len(sent))):
+        raise FeedError(f"expected each of {len(sent)} partitions once, received {partitions[:20]}")
+    sums = [sum(shares) for shares in zip(*(one.share for one in sent), strict=True)]
     if not sum(sums):
         raise EmptyFeedError("the data has no rows", hint="look at the filters and joins that made it")
     if not all(sums):
@@ -96,4 +117,4 @@ def totals(fed: Sequence[tuple[int, Sequence[int]]]) -> tuple[list[int], int]:
             f"the data has {sum(sums)} rows, too few for each of {len(sums)} nodes to get one: {sums}",
             hint="use fewer workers, or more rows",
         )
-    return sums, len(partitions)
+    return sums

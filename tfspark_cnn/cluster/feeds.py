@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from tfspark_cnn.cluster.feed_report import NodeFigures
 from tfspark_cnn.cluster.messages import (
     Attached,
     Consumed,
@@ -43,6 +44,17 @@ class Feed:
     complete: FeedComplete | None = None
     started: bool = False
 
+    def handle(self, event: Attached | Received | Consumed) -> list[Message]:
+        """Applies a node's message; gives the messages that follow from it."""
+        match event:
+            case Attached():
+                return self.attach(event)
+            case Received():
+                return self.receive(event)
+            case Consumed():
+                self.consume(event)
+                return []
+
     def attach(self, event: Attached) -> list[Message]:
         """Takes note of a reader on one node; when the last has come, tells all what each takes per step.
 
@@ -66,8 +78,11 @@ class Feed:
         return [*self._start(), *(m for item in self.readers.items() for m in self._steps_ready(*item))]
 
     def consume(self, event: Consumed) -> None:
-        """Takes note of how far a reader of a node is."""
-        self.readers.setdefault(event.reader, Reader()).consumed[event.node] = event
+        """Takes note of how far a reader of a node is. The end of an epoch may come after the next one has begun."""
+        consumed = self.readers.setdefault(event.reader, Reader()).consumed
+        known = consumed.get(event.node)
+        if known is None or (known.passes, known.step) <= (event.passes, event.step):
+            consumed[event.node] = event
 
     def finish(self, totals: Sequence[int], partitions: int) -> list[Message]:
         """Tells all nodes that every row is with them; they plan the rest of the epoch by themselves."""
@@ -78,6 +93,20 @@ class Feed:
         """Gives how many epochs a node has taken in full."""
         readers = self.readers.values()
         return sum(reader.consumed[number].passes for reader in readers if number in reader.consumed)
+
+    def figures(self, number: int, name: str) -> NodeFigures:
+        """Gives what a node did with its share."""
+        received = self.received.get(number)
+        consumed = [reader.consumed[number] for reader in self.readers.values() if number in reader.consumed]
+        return NodeFigures(
+            name,
+            rows=received.rows if received else 0,
+            nbytes=received.nbytes if received else 0,
+            taken_rows=sum(one.rows_in_all for one in consumed),
+            epochs=self.passes(number),
+            waited_s=max((one.waited_s for one in consumed), default=0.0),
+            held_s=received.held_s if received else 0.0,
+        )
 
     def rows_received(self) -> int:
         """Gives the rows with all nodes together."""
@@ -121,13 +150,24 @@ class Feeds:
     by_id: dict[str, Feed] = field(default_factory=dict)
     closed: set[str] = field(default_factory=set)
     detached: dict[str, set[int]] = field(default_factory=dict)
+    opened: dict[str, int] = field(default_factory=dict)
+
+    def retire(self, name: str) -> None:
+        """Forgets a feed; what a node still says of it is no news."""
+        self.by_id.pop(name, None)
+
+    def is_retired(self, name: str) -> bool:
+        """Tells whether there was such a feed."""
+        queue, _, number = name.rpartition("-")
+        return name not in self.by_id and number.isdecimal() and 0 < int(number) <= self.opened.get(queue, 0)
 
     def open(
         self, queue: str, schema: str, num_epochs: int, *, train_epochs: int | None = None, once: bool = False
     ) -> tuple[Feed, list[Message]]:
         """Begins a feed; gives it, and the news for all data nodes."""
         shares = tuple(node.number for node in self.topology.data_nodes)
-        name = f"{queue}-{sum(feed.opened.queue == queue for feed in self.by_id.values()) + 1}"
+        self.opened[queue] = self.opened.get(queue, 0) + 1
+        name = f"{queue}-{self.opened[queue]}"
         in_all = num_epochs if train_epochs is None else train_epochs
         opened = FeedOpened(-1, queue, name, schema, num_epochs, train_epochs=in_all, once=once)
         feed = self.by_id[name] = Feed(opened, shares)

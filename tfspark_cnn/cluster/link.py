@@ -63,8 +63,8 @@ class Link:
         Raises:
             ClusterError: the coordinator is gone or refused it.
         """
-        with self._lock:
-            transport.call(self._client, "event", messages.encode(event))
+        with self._lock:  # a driver that pauses answers late; whether it is gone, the listening thread finds out
+            transport.call(self._client, "event", messages.encode(event), timeout_s=SILENCE_S)
 
     def send_latest(self, key: Hashable, event: Message) -> None:
         """Sends an event soon, without waiting; a newer one with the same key replaces it if it has not left yet."""

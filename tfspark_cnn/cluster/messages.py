@@ -98,17 +98,25 @@ class Attached(Message):
 
 @dataclass(frozen=True)
 class Received(Message):
-    """How far the inbox of a node is: rows ready in Spark's order, rows in all, bytes in all."""
+    """How far the inbox of a node is: rows ready in Spark's order, rows in all, bytes in all.
+
+    `lead` is the first partition that is not complete, `streams` are some of those whose feeders are connected; for
+    `held_s` seconds feeders were held back; `fill` says in words what is kept.
+    """
 
     feed: str
     ready_rows: int
     rows: int
     nbytes: int
+    lead: int = 0
+    streams: list[int] = field(default_factory=list)
+    held_s: float = 0.0
+    fill: str = ""
 
 
 @dataclass(frozen=True)
 class Consumed(Message):
-    """How far a reader is: steps and rows taken in its current pass, passes ended."""
+    """How far a reader is: steps and rows of its current pass, passes ended; of the feed: seconds waited, and rows."""
 
     feed: str
     reader: int
@@ -116,6 +124,7 @@ class Consumed(Message):
     step: int
     rows: int
     waited_s: float
+    rows_in_all: int = 0
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ import threading
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import pyarrow as pa
 
@@ -48,6 +47,10 @@ VALIDATION_QUEUE = "validation"
 ONCE_BYTES = 256 << 20
 """Memory for rows that wait to be read once: a second of what one feeder sends at most (1,450 MB/s were measured on
 loopback, Spark hands out a tenth of it), and little beside TensorFlow's own 700 MB."""
+
+
+STREAMS_TOLD = 20
+"""So many connected feeders an inbox names; an executor rarely has more slots."""
 
 
 def memory_bytes(plan: NodePlan, *, once: bool = False) -> int:
@@ -89,7 +92,7 @@ class _Queue:
         unwanted: whether this node wants no more rows of it.
         datasets: how many were made.
         readers: those that somebody may still read by.
-        rows_taken: by reader.
+        rows_taken: by all readers, of all feeds.
     """
 
     feeds: dict[int, NodeFeed] = field(default_factory=dict)
@@ -100,7 +103,15 @@ class _Queue:
     unwanted: bool = False
     datasets: int = 0
     readers: weakref.WeakSet[EpochReader | TrainRows] = field(default_factory=weakref.WeakSet)
-    rows_taken: dict[int, int] = field(default_factory=dict)
+    rows_taken: int = 0
+    _latest: dict[int, Progress] = field(default_factory=dict)
+
+    def take(self, progress: Progress) -> None:
+        """Takes note of how far a reader is."""
+        before = self._latest.get(progress.reader)
+        known = before.rows_in_all if before is not None and before.feed == progress.feed else 0
+        self.rows_taken += progress.rows_in_all - known
+        self._latest[progress.reader] = progress
 
 
 class NodeFeeds:
@@ -134,7 +145,7 @@ class NodeFeeds:
     def rows_taken(self) -> int:
         """Rows given out for training so far."""
         with self._changed:
-            return sum(self._queue(TRAIN_QUEUE).rows_taken.values())
+            return self._queue(TRAIN_QUEUE).rows_taken
 
     def num_epochs(self) -> int:
         """Gives `num_epochs` of the newest `train` call on the training queue, waiting for the first one."""
@@ -291,7 +302,7 @@ class NodeFeeds:
 
     def _progress(self, queue: str, progress: Progress) -> None:
         with self._changed:
-            self._queue(queue).rows_taken[progress.reader] = progress.rows_in_all
+            self._queue(queue).take(progress)
         event = Consumed(
             self._link.node,
             feed=progress.feed,
@@ -300,8 +311,10 @@ class NodeFeeds:
             step=progress.step,
             rows=progress.rows,
             waited_s=progress.waited_s,
+            rows_in_all=progress.rows_in_all,
         )
-        self._link.send_latest(("consumed", progress.feed, progress.reader), event)
+        ended = progress.passes if not progress.step else None  # the end of each epoch is told for certain
+        self._link.send_latest(("consumed", progress.feed, progress.reader, ended), event)
 
     # --- what the coordinator says -----------------------------------------------------------------------------------
 
@@ -361,9 +374,24 @@ class NodeFeeds:
         directories = env.spark_local_dirs()
         return directories[self._plan.node.number % len(directories)]
 
-    def _moved(self, feed: str) -> Any:
+    def _moved(self, name: str) -> Callable[[int, int, int], None]:
         def moved(ready_rows: int, rows: int, nbytes: int) -> None:
-            self._link.send_latest(("received", feed), Received(self._link.node, feed, ready_rows, rows, nbytes))
+            feed = self._by_name.get(name)
+            if feed is None:
+                return
+            store = feed.store
+            event = Received(
+                self._link.node,
+                name,
+                ready_rows,
+                rows,
+                nbytes,
+                lead=store.lead,
+                streams=store.streams[:STREAMS_TOLD],
+                held_s=store.held_s,
+                fill=store.fill,
+            )
+            self._link.send_latest(("received", name), event)
 
         return moved
 

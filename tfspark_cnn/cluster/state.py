@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, ClassVar
 
-from tfspark_cnn.cluster.feeds import Feed, Feeds
+from tfspark_cnn.cluster.feeds import Feeds
 from tfspark_cnn.cluster.messages import (
     Abort,
     Arrived,
@@ -139,19 +139,12 @@ class ClusterState:
         del self.barriers[event.sequence]
         return [BarrierPassed(number, event.sequence) for number in sorted(trainers)]
 
-    def _feed(self, name: str) -> Feed:
-        if name not in self.feeds.by_id:
-            raise ClusterError(f"there is no feed {name!r}")
-        return self.feeds.by_id[name]
-
-    def _attached(self, event: Attached) -> list[Message]:
-        return self._feed(event.feed).attach(event)
-
-    def _received(self, event: Received) -> list[Message]:
-        return self._feed(event.feed).receive(event)
-
-    def _consumed(self, event: Consumed) -> list[Message]:
-        self._feed(event.feed).consume(event)
+    def _of_feed(self, event: Attached | Received | Consumed) -> list[Message]:
+        feed = self.feeds.by_id.get(event.feed)
+        if feed is not None:
+            return feed.handle(event)
+        if not self.feeds.is_retired(event.feed):
+            raise ClusterError(f"there is no feed {event.feed!r}")
         return []
 
     def _detached(self, event: Detached) -> list[Message]:
@@ -166,9 +159,9 @@ class ClusterState:
         Exited: _exited,
         Failed: _failed,
         Arrived: _arrived,
-        Attached: _attached,
-        Received: _received,
-        Consumed: _consumed,
+        Attached: _of_feed,
+        Received: _of_feed,
+        Consumed: _of_feed,
         Detached: _detached,
     }
 

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -58,7 +59,8 @@ class FeedStore:
         self.held_s = 0.0
         self.backlog: Callable[[], bool] = lambda: False
         self._moved, self._spill, self._memory_bytes = moved, spill, memory_bytes
-        self._flow = Flow(memory_bytes) if once else None
+        self._streams: Counter[int] = Counter()
+        self._flow = Flow(memory_bytes, streams=self._streams) if once else None
         self._ledger = Ledger()
         self._chunks: list[Chunk] = []
         self._starts: list[int] = [0]  # first row of each chunk, and the end of the last
@@ -76,15 +78,16 @@ class FeedStore:
     def stream(self, partition: int) -> Iterator[None]:
         """While it lasts, a feeder of the partition is under way."""
         with self.changed:
-            if self._flow is not None:
-                self._flow.streams[partition] += 1
+            self._streams[partition] += 1
+            self._tell()
         try:
             yield
         finally:
             with self.changed:
-                if self._flow is not None:
-                    self._flow.streams[partition] -= 1
-                    self.changed.notify_all()
+                self._streams[partition] -= 1
+                if not self._streams[partition]:
+                    del self._streams[partition]
+                self._tell()
 
     def resume(self, partition: int) -> tuple[int, int]:
         """Gives how many rows of this node's share of a partition are here already, and their fingerprint."""
@@ -214,10 +217,22 @@ class FeedStore:
         return self._flow is not None
 
     @property
+    def lead(self) -> int:
+        """The first partition that is not complete."""
+        return self._lead
+
+    @property
+    def streams(self) -> list[int]:
+        """The partitions whose feeders are connected."""
+        with self.changed:
+            return sorted(self._streams)
+
+    @property
     def fill(self) -> str:
-        """What waits to be read, in words."""
+        """What is kept, in words."""
         if self._flow is None:
-            return f"{self._nbytes >> 20} MiB kept"
+            disk = self._spill.written_bytes if self._spill is not None else 0
+            return f"{self._nbytes >> 20} MiB kept, {disk >> 20} of them written to disk"
         ordered, parked = self._flow.ordered_bytes >> 20, self._flow.parked_bytes >> 20
         return f"{ordered} MiB in order and {parked} MiB of later partitions wait, room for {self._memory_bytes >> 20}"
 

@@ -128,7 +128,7 @@ class NodeFeed:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a reader is: feed, passes ended, steps and rows of the current one; seconds waited and rows, in all."""
+    """How far a reader is: feed, passes ended, steps and rows of the current one; of the feed: seconds waited, rows."""
 
     feed: str
     reader: int
@@ -200,7 +200,7 @@ class EpochReader:
     ) -> None:
         self.number = number
         self.options = options
-        self.rows_taken = 0
+        self.rows_taken = 0  # of the present feed
         self.waited_s = 0.0
         self.feed_index = first_feed
         self._next_feed, self._attach, self._progress, self._current = next_feed, attach, progress, current
@@ -265,6 +265,7 @@ class EpochReader:
     def _leave(self, following: int) -> None:
         self._feed = None  # its rows go while we wait for the next
         self.feed_index, self._passes, self._ended = following, 0, 0
+        self.rows_taken, self.waited_s = 0, 0.0
 
     def _begin(self, feed: NodeFeed) -> tuple[ResolvedColumn, ...]:
         feed.claim(self.number)

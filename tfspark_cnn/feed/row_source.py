@@ -10,14 +10,14 @@ import pyarrow as pa
 
 from tfspark_cnn.errors import FeedError
 from tfspark_cnn.feed.rows import record_batches
-from tfspark_cnn.feed.source import Feeder
+from tfspark_cnn.feed.source import Feeder, Sent
 
 
 @dataclass(frozen=True)
 class RowFeeder:
     """Deals the rows of a partition to the inboxes of all data nodes.
 
-    Give it to `RDD.mapPartitions`: each task sends its partition and gives one row, `(partition, rows per node)`.
+    Give it to `RDD.mapPartitions`: each task sends its partition and gives one `Sent`.
 
     Attributes:
         feeder: sends the record batches.
@@ -25,14 +25,14 @@ class RowFeeder:
 
     feeder: Feeder
 
-    def __call__(self, rows: Iterable[Any]) -> Iterator[tuple[int, list[int]]]:
+    def __call__(self, rows: Iterable[Any]) -> Iterator[Sent]:
         """Sends one partition."""
         from pyspark import TaskContext
 
         context = TaskContext.get()
         assert context is not None, "runs in a Spark task"
         partition = context.partitionId()
-        yield partition, self.feeder.send(partition, batches_of(partition, rows))
+        yield self.feeder.send(partition, batches_of(partition, rows))
 
 
 def batches_of(partition: int, rows: Iterable[Any]) -> Iterator[pa.RecordBatch]:

@@ -90,7 +90,8 @@ class TrainRows:
     # --- inner -------------------------------------------------------------------------------------------------------
 
     def _next(self) -> NodeFeed | None:
-        self._passes = self._row = self._step = 0
+        self._passes = self._row = self._step = self.rows_taken = 0
+        self.waited_s = 0.0
         feed = self._next_feed(self.feed_index)
         if feed is not None and feed.store.once:
             feed.claim(NUMBER)

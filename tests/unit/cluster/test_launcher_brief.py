@@ -15,6 +15,7 @@ from tfspark_cnn.cluster.feed_job import totals
 from tfspark_cnn.cluster.launcher import brief
 from tfspark_cnn.cluster.tf_cluster import _payload
 from tfspark_cnn.errors import EmptyFeedError, FeedError, MapFunError
+from tfspark_cnn.feed.source import Sent
 
 STAGE = "Job aborted due to stage failure: Task 1 in stage 0.0 failed 1 times, most recent failure: "
 NODE_ERROR = f"""An error occurred while calling o58.collectToPython.
@@ -67,36 +68,34 @@ def test_a_line_without_end_is_cut() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fed", "shares", "partitions"),
+    ("fed", "shares"),
     [
-        ([(0, [3, 4])], [3, 4], 1),
-        ([(1, [3, 4]), (0, [1, 0])], [4, 4], 2),
-        ([(0, [0, 0]), (2, [5, 6]), (1, [0, 0])], [5, 6], 3),
-        ([(0, [7])], [7], 1),
+        ([(0, [3, 4])], [3, 4]),
+        ([(1, [3, 4]), (0, [1, 0])], [4, 4]),
+        ([(0, [0, 0]), (2, [5, 6]), (1, [0, 0])], [5, 6]),
+        ([(0, [7])], [7]),
     ],
 )
-def test_shares_are_added_up_over_the_partitions(
-    fed: list[tuple[int, list[int]]], shares: list[int], partitions: int
-) -> None:
-    assert totals(fed) == (shares, partitions)
+def test_shares_are_added_up_over_the_partitions(fed: list[tuple[int, list[int]]], shares: list[int]) -> None:
+    assert totals([Sent(*one) for one in fed]) == shares
 
 
 @pytest.mark.parametrize("fed", [[], [(0, [0, 0])], [(0, [0]), (1, [0])]])
 def test_data_without_rows_is_an_error(fed: list[tuple[int, list[int]]]) -> None:
     with pytest.raises(EmptyFeedError, match="the data has no rows") as caught:
-        totals(fed)
+        totals([Sent(*one) for one in fed])
     assert "filters and joins" in (caught.value.hint or "")
 
 
 def test_data_with_fewer_rows_than_nodes_is_an_error_with_the_shares() -> None:
     with pytest.raises(EmptyFeedError, match=r"has 3 rows, too few for each of 3 nodes to get one: \[2, 0, 1\]"):
-        totals([(0, [1, 0, 1]), (1, [1, 0, 0])])
+        totals([Sent(0, [1, 0, 1]), Sent(1, [1, 0, 0])])
 
 
 @pytest.mark.parametrize("partitions", [[0, 0], [1], [0, 2], [1, 2], [-1, 0]])
 def test_a_partition_that_is_missing_or_came_twice_is_an_error(partitions: list[int]) -> None:
     with pytest.raises(FeedError, match=rf"expected each of {len(partitions)} partitions once, received \["):
-        totals([(partition, [1, 1]) for partition in partitions])
+        totals([Sent(partition, [1, 1]) for partition in partitions])
 
 
 class WithState:

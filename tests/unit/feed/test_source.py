@@ -83,7 +83,7 @@ def partition_of(number: int, rows: int, size: int) -> Iterator[pa.RecordBatch]:
 
 def test_each_row_reaches_one_node_once_and_in_order(nodes: list[Node]) -> None:
     sizes = [0, 700, 1, 64, 333]
-    shares = [feeder(nodes).send(number, partition_of(number, rows, 90)) for number, rows in enumerate(sizes)]
+    shares = [feeder(nodes).send(number, partition_of(number, rows, 90)).share for number, rows in enumerate(sizes)]
     totals = [sum(share) for share in zip(*shares, strict=True)]
     for node, total in zip(nodes, totals, strict=True):
         node.store.close(len(sizes), total)
@@ -103,8 +103,8 @@ def test_the_batches_that_arrive_hold_what_was_sent(nodes: list[Node]) -> None:
 
 
 def test_a_partition_without_rows_is_committed_on_every_node(nodes: list[Node]) -> None:
-    assert feeder(nodes).send(0, []) == [0, 0, 0]
-    assert feeder(nodes).send(1, [batch_of(0, 0)]) == [0, 0, 0]
+    assert feeder(nodes).send(0, []).share == [0, 0, 0]
+    assert feeder(nodes).send(1, [batch_of(0, 0)]).share == [0, 0, 0]
     for node in nodes:
         node.store.close(2, 0)
 
@@ -116,7 +116,7 @@ def test_a_feeder_that_failed_half_way_is_repeated_in_other_batches(nodes: list[
 
     with pytest.raises(ZeroDivisionError):
         feeder(nodes).send(0, breaks_off())
-    assert sum(feeder(nodes).send(0, partition_of(0, 320, 37))) == 320
+    assert sum(feeder(nodes).send(0, partition_of(0, 320, 37)).share) == 320
     assert sorted(row for node in nodes for row in node.rows()) == list(range(320))
     assert [node.broken for node in nodes] == [[], [], []]
 
