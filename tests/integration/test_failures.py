@@ -11,7 +11,7 @@ import map_funs
 import psutil
 import pytest
 
-from tfspark_cnn import TFCluster
+from tfspark_cnn import InputMode, TFCluster
 from tfspark_cnn.errors import (
     ClusterError,
     MapFunError,
@@ -94,6 +94,22 @@ def test_a_map_fun_name_that_does_not_exist_is_an_error_from_the_node(spark):
 def test_a_strategy_that_sees_fewer_replicas_than_the_topology_is_an_error(spark):
     error, _ = failure_of(spark, map_funs.strategy_with_too_few, None, kind=ReplicaCountError)
     assert "expected 2 workers" in str(error) and error.node in ("chief:0", "worker:0")
+
+
+@pytest.mark.parametrize(
+    ("what", "where"),
+    [("barrier", r"at ctx\.barrier"), ("strategy", r"in ctx\.strategy"), ("dataset", r"for the same ctx\.dataset")],
+)
+def test_a_node_that_returns_while_another_waits_for_it_ends_the_run_at_once(spark, what, where):
+    began = time.monotonic()
+    with pytest.raises(ClusterError, match=rf"worker:0 has returned from map_fun, and chief:0 waits for it {where}"):
+        with TFCluster.run(
+            spark, map_funs.return_early, what, 2, master_node="chief", input_mode=InputMode.SPARK
+        ) as cluster:
+            if what == "dataset":
+                cluster.train(spark.range(100))
+            cluster.shutdown()
+    assert time.monotonic() - began < 60, "and not when TensorFlow or the feed gives up"
 
 
 def test_nodes_without_slots_are_named_after_the_reservation_timeout(spark):

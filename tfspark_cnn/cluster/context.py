@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tfspark_cnn.cluster.link import Link
-from tfspark_cnn.cluster.messages import Arrived, BarrierPassed, Report
+from tfspark_cnn.cluster.messages import Arrived, BarrierPassed, Joining, Report
 from tfspark_cnn.cluster.node_feeds import NodeFeeds
 from tfspark_cnn.cluster.node_plan import NodePlan
 from tfspark_cnn.cluster.ports import HeldPort
@@ -92,6 +92,7 @@ class NodeContext:
         if self._strategy is None:
             from tfspark_cnn.training.strategy import multi_worker_mirrored
 
+            self._link.send(Joining(self._link.node))
             self._strategy = multi_worker_mirrored(
                 num_workers=self.num_workers,
                 local_gpus=len(self.gpus),

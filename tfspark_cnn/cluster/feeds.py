@@ -156,6 +156,12 @@ class Feeds:
         """Forgets a feed; what a node still says of it is no news."""
         self.by_id.pop(name, None)
 
+    def half_attached(self) -> list[set[int]]:
+        """Gives the nodes that read together, where some are missing; rows as Python objects are read by each alone."""
+        readers = [item for feed in self.by_id.values() for item in feed.readers.items()]
+        shares = {node.number for node in self.topology.data_nodes}
+        return [set(r.attached) for number, r in readers if number >= 0 and r.attached and set(r.attached) != shares]
+
     def is_retired(self, name: str) -> bool:
         """Tells whether there was such a feed."""
         queue, _, number = name.rpartition("-")

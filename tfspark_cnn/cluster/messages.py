@@ -86,6 +86,11 @@ class Arrived(Message):
 
 
 @dataclass(frozen=True)
+class Joining(Message):
+    """A node makes its training strategy, which waits for all other data nodes to do so."""
+
+
+@dataclass(frozen=True)
 class Attached(Message):
     """A node reads a feed: rows per step, what a row looks like to it, rows it takes as a whole while they arrive."""
 
@@ -220,8 +225,8 @@ class Alive(Message):
 _KINDS = {
     kind.__name__: kind
     for kind in (
-        Reserved, Entered, Report, Returned, Failed, Exited, Arrived, Attached, Received, Consumed, Detached,
-        FeedOpened, FeedStarted, StepsReady, FeedComplete, ReaderAgreed, QueueClosed, BarrierPassed,
+        Reserved, Entered, Report, Returned, Failed, Exited, Arrived, Joining, Attached, Received, Consumed,
+        Detached, FeedOpened, FeedStarted, StepsReady, FeedComplete, ReaderAgreed, QueueClosed, BarrierPassed,
         Leave, Abort, Alive,
     )
 }  # fmt: skip

@@ -24,6 +24,7 @@ from tfspark_cnn.cluster.messages import (
     Entered,
     Exited,
     Failed,
+    Joining,
     Leave,
     Message,
     Received,
@@ -68,6 +69,7 @@ class ClusterState:
     vanished: list[int] = field(default_factory=list)
     abort_reason: str | None = None
     barriers: dict[int, set[int]] = field(default_factory=dict)
+    joining: set[int] = field(default_factory=set)
     feeds: Feeds = field(init=False)
 
     def __post_init__(self) -> None:
@@ -106,7 +108,34 @@ class ClusterState:
 
     def _returned(self, event: Returned) -> list[Message]:
         self.nodes[event.node].returned = True
+        self._check_nobody_waits_for_returned()
         return self._let_go()
+
+    def _joining(self, event: Joining) -> list[Message]:
+        self.joining.add(event.node)
+        self._check_nobody_waits_for_returned()
+        return []
+
+    def _check_nobody_waits_for_returned(self) -> None:
+        """Finds nodes that wait for what a node whose map_fun has returned will never do.
+
+        Raises:
+            ClusterError: there are such nodes.
+        """
+        if self.phase in (Phase.ABORTING, Phase.ENDED):
+            return
+        returned = [number for number, node in self.nodes.items() if node.returned]
+        trainers = {node.number for node in self.topology.data_nodes}
+        waits = [("at ctx.barrier()", here) for here in self.barriers.values()]
+        waits += [("in ctx.strategy()", self.joining)] if self.joining else []
+        waits += [("for the same ctx.dataset()", here) for here in self.feeds.half_attached()]
+        for where, here in waits:
+            for number in (number for number in returned if number in trainers - here):
+                names = ", ".join(self.topology.nodes[one].name for one in sorted(here))
+                raise ClusterError(
+                    f"{self.topology.nodes[number].name} has returned from map_fun, and {names} waits for it {where}",
+                    hint="let map_fun do the same on chief and workers, as often",
+                )
 
     def _exited(self, event: Exited) -> list[Message]:
         lost = self.lose(event.node)  # an end without leave is a loss
@@ -135,6 +164,7 @@ class ClusterState:
         here = self.barriers.setdefault(event.sequence, set())
         here.add(event.node)
         if here != trainers:
+            self._check_nobody_waits_for_returned()
             return []
         del self.barriers[event.sequence]
         return [BarrierPassed(number, event.sequence) for number in sorted(trainers)]
@@ -142,7 +172,10 @@ class ClusterState:
     def _of_feed(self, event: Attached | Received | Consumed) -> list[Message]:
         feed = self.feeds.by_id.get(event.feed)
         if feed is not None:
-            return feed.handle(event)
+            news = feed.handle(event)
+            if isinstance(event, Attached):
+                self._check_nobody_waits_for_returned()
+            return news
         if not self.feeds.is_retired(event.feed):
             raise ClusterError(f"there is no feed {event.feed!r}")
         return []
@@ -159,6 +192,7 @@ class ClusterState:
         Exited: _exited,
         Failed: _failed,
         Arrived: _arrived,
+        Joining: _joining,
         Attached: _of_feed,
         Received: _of_feed,
         Consumed: _of_feed,

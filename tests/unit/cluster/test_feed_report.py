@@ -10,7 +10,7 @@ from tfspark_cnn.cluster.feed_events import FeedEvents
 from tfspark_cnn.cluster.feed_report import Bound, FeedReport, NodeFigures
 from tfspark_cnn.cluster.feeds import Feeds
 from tfspark_cnn.cluster.liveness import who_waits
-from tfspark_cnn.cluster.messages import Attached, Consumed, Received, Returned
+from tfspark_cnn.cluster.messages import Attached, Consumed, Received
 from tfspark_cnn.cluster.state import ClusterState
 from tfspark_cnn.cluster.topology import plan
 from tfspark_cnn.errors import ClusterError
@@ -83,7 +83,7 @@ def test_who_waits_for_whom() -> None:
     state.handle(Received(0, "input-1", 10, 90, 720, lead=3, streams=[3, 5], fill="0 MiB kept"))
     state.handle(Received(1, "input-1", 10, 80, 640, lead=3, streams=[4, 5], fill="1 MiB in order"))
     state.handle(Consumed(0, "input-1", 0, passes=1, step=7, rows=56, waited_s=0.0))
-    state.handle(Returned(3))
+    state.nodes[3].returned = True
     words = who_waits(state, "input-1", {(Consumed, 0, "input-1"): 61.2, (Received, 1, "input-1"): 30.0})
     assert words == (
         "170 rows are with the nodes so far; "

@@ -20,6 +20,7 @@ from tfspark_cnn.cluster.messages import (
     Entered,
     Exited,
     Failed,
+    Joining,
     Leave,
     Message,
     Received,
@@ -210,6 +211,35 @@ def test_a_barrier_that_an_evaluator_or_ps_comes_to_is_refused_or_opens_all_the_
         return
     state.handle(Arrived(1, 0))
     assert BarrierPassed(1, 0) in state.handle(Arrived(3, 0))
+
+
+@pytest.mark.parametrize(
+    ("waits", "where"),
+    [
+        ([Arrived(0, 0)], r"at ctx\.barrier\(\)"),
+        ([Joining(0)], r"in ctx\.strategy\(\)"),
+        ([Attached(0, "input-1", 0, 8, "x")], r"for the same ctx\.dataset\(\)"),
+    ],
+)
+@pytest.mark.parametrize("returned_first", [True, False])
+def test_a_wait_for_a_node_that_has_returned_is_an_error(waits: list[Event], where: str, returned_first: bool) -> None:
+    def open_feed(state: ClusterState) -> list[Message]:
+        return state.feeds.open("input", "", 1)[1]
+
+    events: list[Event] = [Returned(1), *waits] if returned_first else [*waits, Returned(1)]
+    with pytest.raises(ClusterError, match=rf"worker:0 has returned from map_fun, and chief:0 waits for it {where}"):
+        after(PAIR, [*RUN, open_feed, *events])
+    stopped, _ = after(PAIR, [*RUN, open_feed, aborted("x"), *events])
+    assert stopped.failures == [], "what comes of a stop is no cause of it"
+
+
+def test_waits_that_are_over_and_rows_as_python_objects_bind_nobody() -> None:
+    def open_feed(state: ClusterState) -> list[Message]:
+        return state.feeds.open("input", "", 1)[1]
+
+    together: list[Event] = [Arrived(0, 0), Arrived(1, 0), Joining(0), Joining(1)]
+    rows: list[Event] = [Attached(0, "input-1", -1, 1, ""), Returned(1), Returned(0)]
+    assert after(PAIR, [*RUN, open_feed, *together, *rows])[0].phase is Phase.LEAVING
 
 
 def test_the_newest_report_replaces_the_one_before() -> None:
