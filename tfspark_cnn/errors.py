@@ -41,10 +41,14 @@ class TFSparkError(Exception):
         self.hint = hint
         self.node = node
 
+    @property
+    def cure(self) -> str:
+        """What to do about it, as the end of what is printed; empty where nothing is known."""
+        return f"\n  to do: {self.hint}" if self.hint else ""
+
     def __str__(self) -> str:
         where = f"[{self.node}] " if self.node else ""
-        cure = f"\n  to do: {self.hint}" if self.hint else ""
-        return f"{where}{self.message}{cure}"
+        return f"{where}{self.message}{self.cure}"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.message, self.hint, self.node, self.__dict__)

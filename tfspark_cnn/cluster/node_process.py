@@ -130,14 +130,13 @@ def _pickled(result: Any) -> bytes:
 
 def _as_record(error: BaseException, *, raised: BaseException | None = None) -> dict[str, Any]:
     """Gives what travels of an error. `raised` is what map_fun raised because of it, if that is another one."""
-    ours = isinstance(error, TFSparkError)
-    text = error.message if isinstance(error, TFSparkError) else f"{type(error).__name__}: {error}"
-    return {
-        "error": type(error).__name__,
-        "message": text if ours else f"map_fun raised {text}",
-        "hint": error.hint if isinstance(error, TFSparkError) else None,
-        "traceback": "".join(traceback.format_exception(raised or error)),
-    }
+    trace = "".join(traceback.format_exception(raised or error))
+    if not isinstance(error, TFSparkError):
+        message, hint = f"map_fun raised {type(error).__name__}: {error}", None
+    else:
+        message, hint = error.message, error.hint
+        trace = trace.replace(error.cure, "")  # the driver's exception says it, at its end
+    return {"error": type(error).__name__, "message": message, "hint": hint, "traceback": trace}
 
 
 def _end_at_once(reason: str) -> None:
