@@ -12,6 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from tfspark_cnn.errors import FeedError
+from tfspark_cnn.feed.dealing import Dealer
 from tfspark_cnn.feed.fingerprint import Fingerprint
 from tfspark_cnn.feed.ledger import Ledger
 from tfspark_cnn.feed.schema import ResolvedColumn, decode, pick
@@ -31,14 +32,23 @@ class FeedStore:
         moved: called after each change with (rows ready in order, rows in all, bytes in all).
         spill: where record batches go that memory has no room for; None: they all stay in memory.
         memory_bytes: how much may stay in memory where there is a spill.
+        share: our place among the data nodes.
+        workers: how many data nodes there are.
     """
 
     def __init__(
-        self, moved: Callable[[int, int, int], None], *, spill: Spill | None = None, memory_bytes: int = 0
+        self,
+        moved: Callable[[int, int, int], None],
+        *,
+        spill: Spill | None = None,
+        memory_bytes: int = 0,
+        share: int = 0,
+        workers: int = 1,
     ) -> None:
         self.changed = threading.Condition()
         self.rows_total: int | None = None
         self._moved, self._spill, self._memory_bytes = moved, spill, memory_bytes
+        self._share, self._workers = share, workers
         self._ledger = Ledger()
         self._chunks: list[Chunk] = []
         self._starts: list[int] = [0]  # first row of each chunk, and the end of the last
@@ -68,7 +78,7 @@ class FeedStore:
             if not accepted.take:
                 return
             kept = batch.slice(accepted.skip)
-            chunk = Chunk.of(kept)
+            chunk = Chunk.of(kept, partition=partition, start=start + accepted.skip)
             self._rows += chunk.rows
             self._nbytes += chunk.nbytes
             self._by_partition.setdefault(partition, []).append(chunk)
@@ -146,6 +156,13 @@ class FeedStore:
         """Gives the first row of a record batch in the order."""
         return self._starts[number]
 
+    def origin(self, row: int) -> tuple[int, int]:
+        """Gives the partition and the row of Spark's partition that a row in the order is."""
+        number = bisect.bisect_right(self._starts, row) - 1
+        chunk = self._chunks[number]
+        share_row = chunk.start + row - self._starts[number]
+        return chunk.partition, Dealer(chunk.partition, self._workers).row_of(self._share, share_row)
+
     def locate(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Gives chunk and row within it for each of the given rows."""
         starts = np.asarray(self._starts)
@@ -176,10 +193,15 @@ class ColumnReader:
 
     What would keep memory that the store has given to the disk is decoded anew each time. Not to be shared between
     threads.
+
+    Args:
+        store: of the rows.
+        columns: to read.
+        numbered: whether one more array comes last: the numbers of the rows in the order of the store, int64[rows].
     """
 
-    def __init__(self, store: FeedStore, columns: Sequence[ResolvedColumn]) -> None:
-        self._store = store
+    def __init__(self, store: FeedStore, columns: Sequence[ResolvedColumn], *, numbered: bool = False) -> None:
+        self._store, self._numbered = store, numbered
         self._columns = tuple(columns)
         self._decoded: dict[int, tuple[NDArray[np.generic], ...]] = {}
 
@@ -187,7 +209,8 @@ class ColumnReader:
         """Gives rows [start, stop) of each column, `[rows, *shape]`; a view if one record batch holds them."""
         pieces = self._store.span(start, stop)
         parts = [[array[a:b] for array in self._arrays(chunk)] for chunk, a, b in pieces]
-        return tuple(arrays[0] if len(arrays) == 1 else np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+        whole = (arrays[0] if len(arrays) == 1 else np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+        return (*whole, np.arange(start, stop)) if self._numbered else tuple(whole)
 
     def take(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.generic], ...]:
         """Gives the given rows of each column, `[rows, *shape]`, in that order."""
@@ -201,7 +224,7 @@ class ColumnReader:
         for number, group in zip(numbers, groups, strict=True):
             for target, array in zip(out, self._arrays(number), strict=True):
                 target[group] = array[inner[group]]
-        return out
+        return (*out, rows) if self._numbered else out
 
     def _arrays(self, number: int) -> tuple[NDArray[np.generic], ...]:
         found = self._decoded.get(number)
@@ -209,7 +232,8 @@ class ColumnReader:
             return found
         moving = self._store.is_moving(number)
         batch, first_row = self._store.chunk(number), self._store.first_row(number)
-        arrays = tuple(decode(pick(batch, c), c, first_row=first_row) for c in self._columns)
+        origin = self._store.origin
+        arrays = tuple(decode(pick(batch, c), c, first_row=first_row, origin=origin) for c in self._columns)
         views = not any(array.flags.writeable for array in arrays)  # Arrow's buffers are read-only, copies are not
         if not moving and (views or not self._store.spilled):
             self._decoded[number] = arrays
