@@ -107,7 +107,7 @@ class Received(Message):
 
 @dataclass(frozen=True)
 class Consumed(Message):
-    """How far a reader is: steps and rows taken in its current pass, passes ended."""
+    """How far a reader is: steps and rows taken in its current pass, passes ended, rows left out as undecodable."""
 
     feed: str
     reader: int
@@ -115,6 +115,7 @@ class Consumed(Message):
     step: int
     rows: int
     waited_s: float
+    skipped: int = 0
 
 
 @dataclass(frozen=True)

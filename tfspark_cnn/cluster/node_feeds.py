@@ -95,6 +95,11 @@ class NodeFeeds:
         """Rows given out for training so far."""
         return sum(reader.rows_taken for reader in self._readers.get(TRAIN_QUEUE, []))
 
+    @property
+    def rows_skipped(self) -> int:
+        """Rows left out of training so far because their images cannot be decoded; each counts once."""
+        return sum(reader.rows_skipped for reader in self._readers.get(TRAIN_QUEUE, []))
+
     def num_epochs(self) -> int:
         """Gives `num_epochs` of the newest `train` call on the training queue, waiting for the first one."""
         self._next(TRAIN_QUEUE, 0)
@@ -205,6 +210,7 @@ class NodeFeeds:
             step=progress.step,
             rows=progress.rows,
             waited_s=progress.waited_s,
+            skipped=progress.skipped,
         )
         self._link.send_latest(("consumed", progress.feed, progress.reader), event)
 
@@ -221,7 +227,11 @@ class NodeFeeds:
         if self._inbox is None or self._share is None:
             return
         store = FeedStore(
-            self._moved(message.feed), spill=Spill(self._directory()), memory_bytes=memory_bytes(self._plan)
+            self._moved(message.feed),
+            spill=Spill(self._directory()),
+            memory_bytes=memory_bytes(self._plan),
+            share=self._share,
+            workers=len(self._plan.topology.data_nodes),
         )
         feed = NodeFeed(message.feed, parse_schema(message.schema), message.num_epochs, self._share, store)
         self._by_name[message.feed] = feed

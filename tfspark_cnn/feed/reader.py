@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import count
 
 import numpy as np
@@ -82,7 +82,10 @@ class NodeFeed:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a reader is: its feed, passes ended, steps and rows of the current one, seconds it has waited in all."""
+    """How far a reader is: its feed, passes ended, steps and rows of the current one, seconds it has waited in all.
+
+    `skipped` counts the rows of the feed that were left out because their images cannot be decoded, each once.
+    """
 
     feed: str
     reader: int
@@ -90,6 +93,24 @@ class Progress:
     step: int
     rows: int
     waited_s: float
+    skipped: int = 0
+
+
+@dataclass(frozen=True)
+class PlacedBatch:
+    """A batch and where it is from.
+
+    Attributes:
+        columns: `[rows, ...]` of each column.
+        rows: their numbers in the order of the node's share, int64[rows]; see `EpochReader.origin`.
+        feed: place of the feed in its queue, from 0.
+        seed: int32[2] that depends on (cluster's seed, share, feed, epoch, step) alone.
+    """
+
+    columns: Batch
+    rows: NDArray[np.int64]
+    feed: int
+    seed: NDArray[np.int32]
 
 
 @dataclass(frozen=True)
@@ -137,6 +158,9 @@ class EpochReader:
         self.waited_s = 0.0
         self._next_feed, self._attach, self._progress = next_feed, attach, progress
         self._lock = threading.Lock()  # one pass begins at a time
+        self._telling = threading.Lock()  # rows are taken and left out by threads of their own
+        self._told: dict[str, Progress] = {}
+        self._skipped: dict[str, set[int]] = {}
         self._feed_index = 0
         self._passes = 0
         self._feed = next_feed(0)
@@ -153,20 +177,61 @@ class EpochReader:
             FeedError: more epochs are asked for than `train` gives.
             EmptyFeedError: the epoch has no rows, or fewer than there are data nodes.
         """
+        for batch in self.placed():
+            yield batch.columns
+
+    def placed(self) -> Iterator[PlacedBatch]:
+        """Gives the batches of the next epoch with where they are from; as `epoch`."""
         with self._lock:
             feed, index = self._advance()
-        reader = ColumnReader(feed.store, self._columns)
+            place = self._feed_index
+        reader = ColumnReader(feed.store, self._columns, numbered=True)
         if index == 0 and feed.totals is None:
             batches = self._arriving(feed, reader)
         else:
             batches = self._planned(feed, reader, index)
         taken = 0
-        for step, batch in enumerate(batches):
-            taken += len(batch[0])
-            self.rows_taken += len(batch[0])
-            self._progress(Progress(feed.name, self.number, index, step + 1, taken, self.waited_s))
-            yield batch
-        self._progress(Progress(feed.name, self.number, index + 1, 0, 0, self.waited_s))
+        for step, (*columns, numbers) in enumerate(batches):
+            taken += len(numbers)
+            self.rows_taken += len(numbers)
+            self._tell(Progress(feed.name, self.number, index, step + 1, taken, self.waited_s))
+            seed = batching.step_seed(feed.name, step, seed=self.options.seed, epoch=index, node=feed.share)
+            yield PlacedBatch(tuple(columns), numbers.astype(np.int64, copy=False), place, seed)
+        self._tell(Progress(feed.name, self.number, index + 1, 0, 0, self.waited_s))
+
+    # --- rows that are left out --------------------------------------------------------------------------------------
+
+    def origin(self, feed: int, row: int) -> tuple[int, int]:
+        """Gives the partition and the row of it that a row of a `PlacedBatch` is."""
+        return self._next_feed(feed).store.origin(row)
+
+    def skipped(self, feed: int) -> Collection[int]:
+        """Gives the rows of a feed that are left out."""
+        return self._skipped.get(self._next_feed(feed).name, ())
+
+    def skip(self, feed: int, row: int) -> int:
+        """Takes note that a row of a feed is left out. Gives how many there are now, or 0 if it was known."""
+        name = self._next_feed(feed).name
+        with self._telling:
+            rows = self._skipped.setdefault(name, set())
+            if row in rows:
+                return 0
+            rows.add(row)
+            self._send(self._told[name])  # told before any of its rows was given out
+            return len(rows)
+
+    @property
+    def rows_skipped(self) -> int:
+        """Rows that are left out of the feeds so far; each counts once."""
+        return sum(map(len, list(self._skipped.values())))
+
+    def _tell(self, progress: Progress) -> None:
+        with self._telling:
+            self._send(progress)
+
+    def _send(self, progress: Progress) -> None:
+        self._told[progress.feed] = progress
+        self._progress(replace(progress, skipped=len(self._skipped.get(progress.feed, ()))))
 
     # --- which feed, which pass --------------------------------------------------------------------------------------
 
@@ -191,7 +256,10 @@ class EpochReader:
     def _told_by_first_row(self, feed: NodeFeed, columns: Sequence[ResolvedColumn]) -> tuple[ResolvedColumn, ...]:
         chunk = self._first_chunk(feed)
         return tuple(
-            column if column.concrete else schema.infer_shape(chunk.column(column.name), column) for column in columns
+            column
+            if column.concrete
+            else schema.infer_shape(chunk.column(column.name), column, origin=feed.store.origin)
+            for column in columns
         )
 
     def _first_chunk(self, feed: NodeFeed) -> pa.RecordBatch:
