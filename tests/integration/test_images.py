@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import re
 from typing import Any
 
+import map_funs
 import numpy as np
 import pytest
 from tf_processes import run_workers
 
-pytestmark = pytest.mark.timeout(120)
+from tfspark_cnn import InputMode, TFCluster
+from tfspark_cnn.errors import SchemaError
+
+pytestmark = pytest.mark.timeout(180)
 
 
 @pytest.fixture(scope="module")
@@ -102,3 +107,67 @@ def test_each_epoch_and_step_and_node_has_a_seed_of_its_own(found: dict[str, Any
 def test_augment_gets_features_alone_and_must_give_some(found: dict[str, Any]) -> None:
     assert found["dict"] == ["id", "image", "float32", "int64"]
     assert found["refused augment"].startswith("ConfigError: augment returned None, expected the features")
+
+
+# --- through Spark, into fit on two nodes ----------------------------------------------------------------------------
+
+SIZES = (37, 60)
+BAD = {(0, 3): b"", (0, 36): None, (1, 4): b"no image", (1, 5): b"no image", (1, 59): b"\x89PNG"}
+
+
+def grey(partition: int, row: int) -> np.ndarray:
+    return np.random.default_rng([partition, row]).integers(0, 256, (4, 4), dtype="uint8")
+
+
+def frame(spark, bad):
+    """Png files in exactly these partitions: `image binary, y bigint`."""
+    from PIL import Image
+
+    def file(partition, row):
+        held = io.BytesIO()
+        Image.fromarray(grey(partition, row)).save(held, "PNG")
+        return bad.get((partition, row), held.getvalue())
+
+    data = [[(file(p, row), row % 3) for row in range(rows)] for p, rows in enumerate(SIZES)]
+    rdd = spark.sparkContext.parallelize(range(len(data)), len(data)).flatMap(data.__getitem__)
+    return spark.createDataFrame(rdd, "image binary, y bigint")
+
+
+def fit(spark, bad, on_bad_image, look=lambda cluster: None):
+    args = {"on_bad_image": on_bad_image, "look_first": on_bad_image == "skip"}
+    with TFCluster.run(spark, map_funs.fit_images, args, 2, input_mode=InputMode.SPARK) as cluster:
+        cluster.train(frame(spark, bad), num_epochs=3)
+        results = cluster.shutdown()
+        look(cluster)
+    return results
+
+
+def test_nodes_that_leave_rows_out_train_as_one_process_without_them(spark: Any) -> None:
+    state = []
+    results = fit(spark, BAD, "skip", lambda cluster: state.append(cluster._coordinator.state))
+    steps = list(zip(*(result["batches"] for result in results), strict=True))
+    batches = [tuple(np.concatenate(parts) for parts in zip(*step, strict=True)) for step in steps]
+    good = [grey(p, row) for p, rows in enumerate(SIZES) for row in range(rows) if (p, row) not in BAD]
+    seen = sorted((x * 255).round().astype("uint8").tobytes() for batch, _ in batches for x in batch)
+    assert seen == sorted(image.tobytes() for image in good)
+    assert any(len(first[1]) != len(second[1]) for first, second in steps), "or every row would weigh the same anyhow"
+
+    (alone,) = run_workers("map_funs:fit_alone", 0, arguments=([batches, batches],), timeout_s=120)
+    for result in results:
+        assert result["steps"] == 2 * len(batches)
+        for ours, theirs in zip(result["weights"], alone["weights"], strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5)
+    for ours, theirs in zip(results[0]["weights"], results[1]["weights"], strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+    consumed = state[0].feeds.by_id["input-1"].readers[0].consumed
+    assert sum(event.skipped for event in consumed.values()) == len(BAD)
+    reported = {number: node.metrics["skipped"] for number, node in state[0].nodes.items()}
+    assert reported == {number: event.skipped for number, event in consumed.items()}
+
+
+def test_a_bad_image_ends_the_run_with_its_place(spark: Any) -> None:
+    words = "column 'image', partition 1, row 41: expected a png image, received 8 bytes"
+    with pytest.raises(SchemaError, match=words) as caught:
+        fit(spark, {(1, 41): b"no image"}, "raise")
+    assert caught.value.node in ("worker:0", "worker:1") and 'on_bad_image="skip"' in (caught.value.hint or "")

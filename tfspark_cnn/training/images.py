@@ -1,21 +1,19 @@
 """Images of files become tensors on the node, in parallel inside `tf.data`.
 
-A batch is decoded by one TensorFlow function. Only when that fails, its images are looked at one by one to find those
-that cannot be decoded: TensorFlow's error says neither which nor how many they are.
+The images of a batch are a small dataset of their own, which leaves out those that fail: so it is known which, and no
+Python runs while all are well. Only images that were left out are looked at again, for TensorFlow's words on them.
 """
 
 from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
-from numpy.typing import NDArray
 
-from tfspark_cnn.errors import SchemaError, TFSparkError
+from tfspark_cnn.errors import FeedError, SchemaError, TFSparkError
 from tfspark_cnn.feed.columns import Column, Encoding, OnBadImage, Resize
 from tfspark_cnn.feed.reader import EpochReader
 
@@ -104,7 +102,6 @@ class ImageDecoder:
         self._columns = [column for column in columns if column.encoded]
         self._places = [place for place, column in enumerate(columns) if column.encoded]
         self._reader, self._on_bad_image, self._failed = reader, on_bad_image, failed
-        self._batch_functions = [_batch_function(column) for column in self._columns]
 
     def __call__(self, values: Sequence[Any], *, rows: Any, feed: Any) -> list[Any]:
         """Gives the values of all columns with images in the place of bytes; called inside of `Dataset.map`.
@@ -118,55 +115,62 @@ class ImageDecoder:
             Tensors of as many rows, or fewer where images are left out.
         """
         encoded = [values[place] for place in self._places]
-        dtypes = [fitted_dtype(column) for column in self._columns]
-        kept, *images = tf.py_function(self._decode, [feed, rows, *encoded], [tf.int64, *dtypes])
+        kept, decoded = self._decoded(encoded)
+        whole = tf.size(kept) == tf.size(rows)
+        kept = tf.cond(
+            whole, lambda: kept, lambda: tf.py_function(self._see_to, [feed, rows, kept, *encoded], tf.int32)
+        )
         kept.set_shape((None,))
-        found = list(values)
-        if self._on_bad_image is OnBadImage.SKIP:
-            found = [_kept_of(value, kept) for value in values]
-        for place, image, column in zip(self._places, images, self._columns, strict=True):
-            found[place] = tf.ensure_shape(image, (None, *(column.shape or ())))
+        with tf.control_dependencies([kept]):
+            images = [tf.identity(image) for image in decoded]
+        found = [self._kept(value, kept, whole) for value in values]
+        for place, image in zip(self._places, images, strict=True):
+            found[place] = image
         return found
+
+    def _decoded(self, encoded: Sequence[Any]) -> tuple[Any, tuple[Any, ...]]:
+        """Gives the places in the batch, int32[kept], of the rows that can be decoded, and their images by column."""
+
+        def images_of(place: Any, *files: Any) -> tuple[Any, ...]:
+            pairs = zip(files, self._columns, strict=True)
+            return place, tuple(fitted(opened(file, column), column) for file, column in pairs)
+
+        rows = tf.size(encoded[0])
+        each = tf.data.Dataset.from_tensor_slices((tf.range(rows), *encoded)).map(images_of).ignore_errors()
+        none = tuple(tf.zeros((0, *(column.shape or ())), fitted_dtype(column)) for column in self._columns)
+        # There is one batch, unless no image at all can be decoded.
+        batches = each.batch(tf.cast(rows, tf.int64)).concatenate(
+            tf.data.Dataset.from_tensors((tf.zeros((0,), tf.int32), none))
+        )
+        kept, images = batches.take(1).get_single_element()
+        return kept, images
+
+    def _kept(self, value: Any, kept: Any, whole: Any) -> Any:
+        if self._on_bad_image is OnBadImage.RAISE:
+            return value
+        found = tf.cond(whole, lambda: value, lambda: tf.gather(value, kept))
+        return tf.ensure_shape(found, (None, *value.shape[1:]))
 
     # --- eagerly, on a thread of tf.data -----------------------------------------------------------------------------
 
-    def _decode(self, feed: Any, rows: Any, *encoded: Any) -> list[Any]:
+    @tf.autograph.experimental.do_not_convert  # AutoGraph would call each of the functions below
+    def _see_to(self, feed: Any, rows: Any, kept: Any, *encoded: Any) -> Any:
+        """Sees to the rows of a batch that are not kept. Gives the places that are."""
+        places = set(range(len(rows))) - set(kept.numpy().tolist())
         try:
             with tf.device("/cpu:0"):
-                return self._decoded(int(feed), rows.numpy(), [data.numpy() for data in encoded])
+                for place in sorted(places):
+                    self._leave_out(int(feed), int(rows[place]), [files[place].numpy() for files in encoded])
+            self._refuse_too_few(len(kept), len(rows))
         except TFSparkError as error:
             raise self._failed(error) from error
+        return kept
 
-    def _decoded(self, feed: int, rows: NDArray[np.int64], encoded: Sequence[NDArray[np.object_]]) -> list[Any]:
-        """Gives the places in the batch of the rows that are kept, and their images for each column."""
-        known = self._reader.skipped(feed)
-        kept = np.flatnonzero([row not in known for row in rows.tolist()]) if known else np.arange(len(rows))
-        self._refuse_too_few(kept, rows)
-        try:
-            return [kept, *self._batches(encoded, kept)]
-        except _UNDECODABLE:
-            kept = np.array(list(self._sound(feed, rows, encoded, kept)), np.int64)
-        self._refuse_too_few(kept, rows)
-        return [kept, *self._batches(encoded, kept)]
-
-    def _batches(self, encoded: Sequence[NDArray[np.object_]], kept: NDArray[np.int64]) -> list[Any]:
-        return [decode(data[kept]) for decode, data in zip(self._batch_functions, encoded, strict=True)]
-
-    def _sound(
-        self, feed: int, rows: NDArray[np.int64], encoded: Sequence[NDArray[np.object_]], kept: NDArray[np.int64]
-    ) -> Iterator[int]:
-        """Gives those of the kept places whose images can all be decoded; sees to the others."""
-        for place in kept.tolist():
-            for column, data in zip(self._columns, encoded, strict=True):
-                why = why_not(data[place], column)
-                if why is not None:
-                    self._see_to(feed, int(rows[place]), column, *why)
-                    break
-            else:
-                yield place
-
-    def _see_to(self, feed: int, row: int, column: Column, what: str, cure: str) -> None:
+    def _leave_out(self, feed: int, row: int, files: Sequence[bytes]) -> None:
+        if row in self._reader.skipped(feed):
+            return
         partition, number = self._reader.origin(feed, row)
+        column, what, cure = self._why(files)
         message = f"column {column.name!r}, partition {partition}, row {number}: {what}"
         if self._on_bad_image is OnBadImage.RAISE:
             leave_out = 'ctx.dataset(..., on_bad_image="skip") leaves such rows out'
@@ -177,11 +181,21 @@ class ImageDecoder:
         elif so_far % LOGGED == 0 and (so_far // LOGGED).bit_count() == 1:
             log.warning("left out %d rows so far whose images cannot be decoded", so_far)
 
-    def _refuse_too_few(self, kept: NDArray[np.int64], rows: NDArray[np.int64]) -> None:
+    def _why(self, files: Sequence[bytes]) -> tuple[Column, str, str]:
+        for column, file in zip(self._columns, files, strict=True):
+            why = why_not(file, column)
+            if why is not None:
+                return column, *why
+        raise FeedError(
+            "an image could not be decoded with its batch, and could be alone",
+            hint="the node may be short of memory: look at spark.executor.memoryOverhead, or pass a smaller batch_size",
+        )
+
+    def _refuse_too_few(self, kept: int, rows: int) -> None:
         least = self._reader.options.replicas
-        if len(kept) < least:
+        if kept < least:
             raise SchemaError(
-                f"{len(rows) - len(kept)} of the {len(rows)} rows of a step have images that cannot be decoded, "
+                f"{rows - kept} of the {rows} rows of a step have images that cannot be decoded, "
                 f"expected at least {least} to be left: all nodes take the step together",
                 hint="pass a larger batch_size, or filter such images before train",
             )
@@ -201,22 +215,6 @@ def why_not(data: bytes, column: Column) -> tuple[str, str] | None:
     received = f"received one of height {height} and width {width} in {len(data)} bytes"
     what = f"expected a {column.encoding} image of height {expected[0]} and width {expected[1]}, {received}"
     return what, f'Column({column.name!r}, resize="bilinear", ...) brings images to one size'
-
-
-def _batch_function(column: Column) -> Any:
-    @tf.function(input_signature=[tf.TensorSpec((None,), tf.string)])
-    def decode(encoded: Any) -> Any:
-        return tf.map_fn(
-            lambda data: fitted(opened(data, column), column), encoded, fn_output_signature=fitted_dtype(column)
-        )
-
-    return decode
-
-
-def _kept_of(value: Any, kept: Any) -> Any:
-    whole = tf.size(kept) == tf.shape(value)[0]
-    found = tf.cond(whole, lambda: value, lambda: tf.gather(value, kept))
-    return tf.ensure_shape(found, (None, *value.shape[1:]))
 
 
 def _reason(error: Exception) -> str:
