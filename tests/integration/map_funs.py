@@ -363,3 +363,24 @@ def return_early(args, ctx):
                 ctx.strategy()
             case "dataset":
                 ctx._feeds.reader("train", ReaderOptions((Column("id"),), 10)).epoch().__next__()
+
+
+def fit_images(args, ctx):
+    """Fits the small network on png files, after a pass that keeps what each step has if asked for; gives both."""
+    import numpy as np
+
+    with ctx.strategy().scope():
+        model = small_network()
+        compile_small(model)
+    image = Column("image", shape=(4, 4, 1), encoding="png", scale=1 / 255)
+    label = Column("y", classes=3)
+    options = {"batch_size": 8, "shuffle": False, "on_bad_image": args["on_bad_image"]}
+    dataset = ctx.dataset(image, label, **options)
+    batches = list(dataset.as_numpy_iterator()) if args["look_first"] else []
+    epochs = ctx.num_epochs - bool(args["look_first"])
+    model.fit(dataset, epochs=epochs, verbose=0, callbacks=ctx.callbacks())
+    return {
+        "batches": batches,
+        "weights": [np.asarray(weight) for weight in model.get_weights()],
+        "steps": int(model.optimizer.iterations.numpy()),
+    }

@@ -16,7 +16,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 VAGUE = {"utils", "util", "helpers", "helper", "common", "manager", "misc"}
 LONGEST = 40
 PURE = (
-    *(f"feed/{name}.py" for name in ("schema", "batching", "dealing", "ledger", "epochs", "rows", "values")),
+    *(f"feed/{name}.py" for name in ("columns", "schema", "batching", "dealing", "ledger", "epochs", "rows", "values")),
     *(f"cluster/{name}.py" for name in ("topology", "messages", "state", "policy", "tf_config")),
 )
 IMPURE = {"socket", "threading", "multiprocessing", "subprocess", "pyspark", "pyarrow.flight"}

@@ -18,6 +18,7 @@ from tfspark_cnn.cluster.node_feeds import NodeFeeds
 from tfspark_cnn.cluster.node_plan import NodePlan
 from tfspark_cnn.cluster.ports import HeldPort
 from tfspark_cnn.errors import ConfigError
+from tfspark_cnn.feed.columns import OnBadImage, chosen
 from tfspark_cnn.feed.data_feed import DataFeed
 from tfspark_cnn.feed.reader import ReaderOptions
 from tfspark_cnn.feed.schema import Column
@@ -110,6 +111,8 @@ class NodeContext:
         batch_size: int,
         name: str = "train",
         shuffle: bool = True,
+        on_bad_image: str = OnBadImage.RAISE,
+        augment: Callable[[Any, Any], Any] | None = None,
     ) -> Any:
         """Gives the rows that Spark feeds to this node as a `tf.data.Dataset` of batches.
 
@@ -122,21 +125,30 @@ class NodeContext:
             batch_size: rows per step of this node.
             name: of the feed: `train`, or the `qname` that `cluster.train` was given.
             shuffle: whether rows come in a seeded random order, another one in each epoch, or in Spark's order.
+            on_bad_image: what happens to a row whose jpeg or png cannot be decoded, is null, or has another size than
+                the column without `resize`: `raise` a SchemaError that names it, or `skip` it, which makes its batch
+                one row smaller. The number of rows skipped is in the reports of `ctx.callbacks()`.
+            augment: `augment(x, seed)` gives other features for the features `x` of a batch, in TensorFlow operations;
+                `seed`, int32[2], is for `tf.image.stateless_random_*` and depends on the cluster's seed, the node, the
+                feed, the epoch and the step alone.
 
         Returns:
             A dataset of `(x, y)`, or of `x` without a label. A column of shape `[...]` comes as `[rows, ...]`.
 
         Raises:
-            SchemaError: a column is missing or cannot become a tensor.
-            ConfigError: this node is not fed, or batch_size is not a positive number.
+            SchemaError: a column is missing or cannot become a tensor; while it is iterated, also what a row of it is.
+            ConfigError: this node is not fed, batch_size is not a positive number, on_bad_image is neither, or augment
+                is no function of two arguments.
 
         Example:
             >>> train = ctx.dataset("image", "label", batch_size=64)      # doctest: +SKIP
             >>> model.fit(train, epochs=ctx.num_epochs)                   # doctest: +SKIP
         """
-        from tfspark_cnn.training.dataset import Layout, dataset
+        from tfspark_cnn.training.dataset import Layout, checked_augment, dataset
 
-        layout = Layout.of(features, label)
+        layout, drawn = Layout.of(features, label), checked_augment(augment)
+        what, cure = "ctx.dataset expected an on_bad_image", "skip leaves out the row of an image that is none"
+        bad = chosen(on_bad_image, OnBadImage, what=what, otherwise=cure)
         options = ReaderOptions(
             columns=layout.columns,
             batch_rows=_checked_batch_size(batch_size, len(self.gpus)),
@@ -144,7 +156,8 @@ class NodeContext:
             shuffle=shuffle,
             seed=self.seed,
         )
-        return dataset(self._feeds.reader(name, options), layout, failed=self._feeds.guard)
+        reader = self._feeds.reader(name, options)
+        return dataset(reader, layout, failed=self._feeds.guard, on_bad_image=bad, augment=drawn)
 
     def get_data_feed(
         self,
@@ -189,6 +202,7 @@ class NodeContext:
             log_dir=self.log_dir,
             own=own,
             rows_trained=lambda: self._feeds.rows_taken,
+            rows_skipped=lambda: self._feeds.rows_skipped,
         )
 
     def report(self, **metrics: Any) -> None:

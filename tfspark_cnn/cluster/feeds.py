@@ -106,6 +106,7 @@ class Feed:
             epochs=self.passes(number),
             waited_s=max((one.waited_s for one in consumed), default=0.0),
             held_s=received.held_s if received else 0.0,
+            skipped_rows=max((one.skipped for one in consumed), default=0),
         )
 
     def rows_received(self) -> int:

@@ -121,7 +121,10 @@ class Received(Message):
 
 @dataclass(frozen=True)
 class Consumed(Message):
-    """How far a reader is: steps and rows of its current pass, passes ended; of the feed: seconds waited, and rows."""
+    """How far a reader is: steps and rows of its current pass, passes ended.
+
+    Of the feed: seconds waited, rows taken, and rows left out as undecodable.
+    """
 
     feed: str
     reader: int
@@ -130,6 +133,7 @@ class Consumed(Message):
     rows: int
     waited_s: float
     rows_in_all: int = 0
+    skipped: int = 0
 
 
 @dataclass(frozen=True)

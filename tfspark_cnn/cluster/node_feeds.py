@@ -49,6 +49,9 @@ ONCE_BYTES = 256 << 20
 loopback, Spark hands out a tenth of it), and little beside TensorFlow's own 700 MB."""
 
 
+LATEST_KEPT = 100
+"""Readers and feeds of a queue whose last word is kept, to tell what is new of the next; few are read at a time."""
+
 STREAMS_TOLD = 20
 """So many connected feeders an inbox names; an executor rarely has more slots."""
 
@@ -93,6 +96,7 @@ class _Queue:
         datasets: how many were made.
         readers: those that somebody may still read by.
         rows_taken: by all readers, of all feeds.
+        rows_skipped: left out by all readers, of all feeds.
     """
 
     feeds: dict[int, NodeFeed] = field(default_factory=dict)
@@ -104,14 +108,18 @@ class _Queue:
     datasets: int = 0
     readers: weakref.WeakSet[EpochReader | TrainRows] = field(default_factory=weakref.WeakSet)
     rows_taken: int = 0
-    _latest: dict[int, Progress] = field(default_factory=dict)
+    rows_skipped: int = 0
+    _latest: dict[tuple[int, str], Progress] = field(default_factory=dict)  # the newest last
 
     def take(self, progress: Progress) -> None:
         """Takes note of how far a reader is."""
-        before = self._latest.get(progress.reader)
-        known = before.rows_in_all if before is not None and before.feed == progress.feed else 0
-        self.rows_taken += progress.rows_in_all - known
-        self._latest[progress.reader] = progress
+        key = progress.reader, progress.feed
+        before = self._latest.pop(key, None)
+        self.rows_taken += progress.rows_in_all - (before.rows_in_all if before else 0)
+        self.rows_skipped += progress.skipped - (before.skipped if before else 0)
+        self._latest[key] = progress
+        if len(self._latest) > LATEST_KEPT:
+            del self._latest[next(iter(self._latest))]
 
 
 class NodeFeeds:
@@ -146,6 +154,12 @@ class NodeFeeds:
         """Rows given out for training so far."""
         with self._changed:
             return self._queue(TRAIN_QUEUE).rows_taken
+
+    @property
+    def rows_skipped(self) -> int:
+        """Rows left out of training so far because their images cannot be decoded; each counts once."""
+        with self._changed:
+            return self._queue(TRAIN_QUEUE).rows_skipped
 
     def num_epochs(self) -> int:
         """Gives `num_epochs` of the newest `train` call on the training queue, waiting for the first one."""
@@ -312,6 +326,7 @@ class NodeFeeds:
             rows=progress.rows,
             waited_s=progress.waited_s,
             rows_in_all=progress.rows_in_all,
+            skipped=progress.skipped,
         )
         ended = progress.passes if not progress.step else None  # the end of each epoch is told for certain
         self._link.send_latest(("consumed", progress.feed, progress.reader, ended), event)
@@ -362,6 +377,8 @@ class NodeFeeds:
             spill=Spill(self._directory()),
             memory_bytes=memory_bytes(self._plan, once=message.once),
             once=message.once,
+            share=self._share or 0,
+            workers=len(self._plan.topology.data_nodes),
         )
 
     def _let_flow(self) -> None:

@@ -7,6 +7,8 @@ Every order depends on (seed, epoch, node) and numbers of rows alone, never on t
 
 from __future__ import annotations
 
+import zlib
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,8 +27,8 @@ BLOCK_ROWS = 1024
 BLOCKS_MIXED = 8
 """Blocks whose rows are mixed: twice `SHUFFLE_WINDOW_ROWS`, so a later epoch is no less shuffled than the first."""
 
-# Sets the two uses of (seed, epoch, node) apart: window 0 must not repeat the head of another epoch's order.
-_WINDOW_STREAM, _EPOCH_STREAM = 0, 1
+# Sets the uses of (seed, epoch, node) apart: window 0 must not repeat the head of another epoch's order.
+_WINDOW_STREAM, _EPOCH_STREAM, _STEP_STREAM = 0, 1, 2
 
 
 def window_order(window: int, rows: int, *, seed: int, epoch: int, node: int) -> NDArray[np.int64]:
@@ -81,6 +83,23 @@ def blocked_order(rows: int, *, seed: int, epoch: int, node: int) -> NDArray[np.
         part = order[start : start + span]
         order[start : start + span] = part[_order(len(part), seed, (_WINDOW_STREAM, epoch, node, number))]
     return order
+
+
+def step_seed(feed: str, step: int, *, seed: int, epoch: int, node: int) -> NDArray[np.int32]:
+    """Gives the seed of what is drawn for the batch of one step, as its augmentation.
+
+    Args:
+        feed: name of the feed.
+        step: number of the step in the epoch, from 0.
+        seed: of the cluster, any integer.
+        epoch: number of the epoch in the feed, from 0.
+        node: number of the worker, from 0.
+
+    Returns:
+        int32[2], for TensorFlow's stateless random operations.
+    """
+    stream = (_STEP_STREAM, epoch, node, step, zlib.crc32(feed.encode()))
+    return np.random.SeedSequence(seed % 2**64, spawn_key=stream).generate_state(2).view(np.int32)
 
 
 def ready_rows(rows: int, *, window: int = SHUFFLE_WINDOW_ROWS, complete: bool) -> int:

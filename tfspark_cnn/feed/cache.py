@@ -18,6 +18,7 @@ from tfspark_cnn.errors import FeedError
 from tfspark_cnn.feed.fingerprint import Fingerprint
 from tfspark_cnn.feed.flow import Flow
 from tfspark_cnn.feed.ledger import Ledger
+from tfspark_cnn.feed.origins import Origins
 from tfspark_cnn.feed.schema import ResolvedColumn, decode, pick
 from tfspark_cnn.feed.spill import Chunk, Spill
 
@@ -37,6 +38,7 @@ class FeedStore:
 
     Attributes:
         held_s: seconds that feeders were held back.
+        origins: where the rows are from.
         backlog: tells a store that is read once whether its reader has work that needs no further row; see `flow`.
 
     Args:
@@ -44,6 +46,8 @@ class FeedStore:
         spill: where record batches go that memory has no room for; None: they all stay in memory.
         memory_bytes: how much may stay in memory where there is a spill.
         once: whether rows are read once.
+        share: our place among the data nodes.
+        workers: how many data nodes there are.
     """
 
     def __init__(
@@ -53,6 +57,8 @@ class FeedStore:
         spill: Spill | None = None,
         memory_bytes: int = 0,
         once: bool = False,
+        share: int = 0,
+        workers: int = 1,
     ) -> None:
         self.changed = threading.Condition()
         self.rows_total: int | None = None
@@ -61,6 +67,7 @@ class FeedStore:
         self._moved, self._spill, self._memory_bytes = moved, spill, memory_bytes
         self._streams: Counter[int] = Counter()
         self._flow = Flow(memory_bytes, streams=self._streams) if once else None
+        self.origins = Origins(share=share, workers=workers)
         self._ledger = Ledger()
         self._chunks: list[Chunk] = []
         self._starts: list[int] = [0]  # first row of each chunk, and the end of the last
@@ -110,7 +117,8 @@ class FeedStore:
             accepted = self._ledger.accept(partition, start, batch.num_rows)
             if not accepted.take:
                 return
-            chunk = Chunk.of(batch.slice(accepted.skip), partition=partition)
+            kept = batch.slice(accepted.skip)
+            chunk = Chunk.of(kept, partition=partition, start=start + accepted.skip)
             self._rows += chunk.rows
             self._nbytes += chunk.nbytes
             self._by_partition.setdefault(partition, []).append(chunk)
@@ -299,6 +307,7 @@ class FeedStore:
         return pieces
 
     def _append(self, chunk: Chunk) -> None:
+        self.origins.add(first_row=self._starts[-1], partition=chunk.partition, share_row=chunk.start)
         self._chunks.append(chunk)
         self._starts.append(self._starts[-1] + chunk.rows)
         self._starts_array = None
@@ -318,10 +327,15 @@ class ColumnReader:
 
     What would keep memory that the store has given to the disk is decoded anew each time. Not to be shared between
     threads.
+
+    Args:
+        store: of the rows.
+        columns: to read.
+        numbered: whether one more array comes last: the numbers of the rows in the order of the store, int64[rows].
     """
 
-    def __init__(self, store: FeedStore, columns: Sequence[ResolvedColumn]) -> None:
-        self._store = store
+    def __init__(self, store: FeedStore, columns: Sequence[ResolvedColumn], *, numbered: bool = False) -> None:
+        self._store, self._numbered = store, numbered
         self._columns = tuple(columns)
         self._decoded: dict[int, tuple[NDArray[np.generic], ...]] = {}
 
@@ -329,7 +343,8 @@ class ColumnReader:
         """Gives rows [start, stop) of each column, `[rows, *shape]`; a view if one record batch holds them."""
         pieces = self._store.span(start, stop)
         parts = [[array[a:b] for array in self._arrays(chunk)] for chunk, a, b in pieces]
-        return tuple(arrays[0] if len(arrays) == 1 else np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+        whole = (arrays[0] if len(arrays) == 1 else np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+        return (*whole, np.arange(start, stop)) if self._numbered else tuple(whole)
 
     def take(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.generic], ...]:
         """Gives the given rows of each column, `[rows, *shape]`, in that order."""
@@ -343,14 +358,15 @@ class ColumnReader:
         for number, group in zip(numbers, groups, strict=True):
             for target, array in zip(out, self._arrays(number), strict=True):
                 target[group] = array[inner[group]]
-        return out
+        return (*out, rows) if self._numbered else out
 
     def _arrays(self, number: int) -> tuple[NDArray[np.generic], ...]:
         found = self._decoded.get(number)
         if found is not None:
             return found
         batch, first_row = self._store.chunk(number), self._store.first_row(number)
-        arrays = tuple(decode(pick(batch, c), c, first_row=first_row) for c in self._columns)
+        origin = self._store.origins.of
+        arrays = tuple(decode(pick(batch, c), c, first_row=first_row, origin=origin) for c in self._columns)
         views = not any(array.flags.writeable for array in arrays)  # Arrow's buffers are read-only, copies are not
         if self._store.may_keep(number, views=views):
             self._decoded[number] = arrays

@@ -120,6 +120,16 @@ class Dealer:
         ends = np.cumsum(np.bincount(owners, minlength=self.workers))
         return np.split(order, ends[:-1])
 
+    def row_of(self, worker: int, share_row: int) -> int:
+        """Gives the row of the partition that a row of a worker's share is: where `deal` took it from.
+
+        Example:
+            >>> Dealer(partition=0, workers=2).row_of(worker=0, share_row=1)
+            4
+        """
+        start, block = self._round_of(share_row * self.workers)
+        return start + block * self._turn(worker) + share_row - start // self.workers
+
     def _turn(self, worker: int) -> int:
         return (worker - self.offset) % self.workers
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import count
 
 import numpy as np
@@ -20,6 +20,7 @@ from tfspark_cnn.errors import EmptyFeedError, FeedError
 from tfspark_cnn.feed import batching, epochs, rows, schema
 from tfspark_cnn.feed.cache import ColumnReader, FeedStore
 from tfspark_cnn.feed.epochs import EpochPlan
+from tfspark_cnn.feed.origins import Origins
 from tfspark_cnn.feed.schema import Column, ResolvedColumn, TensorSpec
 
 log = logging.getLogger(__name__)
@@ -128,7 +129,10 @@ class NodeFeed:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a reader is: feed, passes ended, steps and rows of the current one; of the feed: seconds waited, rows."""
+    """How far a reader is: feed, passes ended, steps and rows of the current one; of the feed: seconds waited, rows.
+
+    `skipped` counts the rows of the feed that were left out because their images cannot be decoded, each once.
+    """
 
     feed: str
     reader: int
@@ -137,6 +141,24 @@ class Progress:
     rows: int
     waited_s: float
     rows_in_all: int = 0
+    skipped: int = 0
+
+
+@dataclass(frozen=True)
+class PlacedBatch:
+    """A batch and where it is from.
+
+    Attributes:
+        columns: `[rows, ...]` of each column.
+        rows: their numbers in the order of the node's share, int64[rows]; see `EpochReader.origin`.
+        feed: place of the feed in its queue, from 0.
+        seed: int32[2] that depends on (cluster's seed, share, feed, epoch, step) alone.
+    """
+
+    columns: Batch
+    rows: NDArray[np.int64]
+    feed: int
+    seed: NDArray[np.int32]
 
 
 @dataclass(frozen=True)
@@ -205,6 +227,10 @@ class EpochReader:
         self.feed_index = first_feed
         self._next_feed, self._attach, self._progress, self._current = next_feed, attach, progress, current
         self._lock = threading.Lock()  # one pass begins at a time
+        self._telling = threading.Lock()  # rows are taken and left out by threads of their own
+        self._told: dict[str, Progress] = {}
+        self._skipped: dict[str, set[int]] = {}
+        self._origins: dict[int, tuple[str, Origins]] = {}
         self._passes = self._ended = 0  # of the present feed
         self._feed: NodeFeed | None = next_feed(first_feed)
         self._columns = self._begin(self._feed)
@@ -226,27 +252,60 @@ class EpochReader:
             FeedError: more epochs are asked for than `train` gives.
             EmptyFeedError: the epoch has no rows, or fewer than there are data nodes.
         """
+        for batch in self.placed():
+            yield batch.columns
+
+    def placed(self) -> Iterator[PlacedBatch]:
+        """Gives the batches of the next epoch with where they are from; as `epoch`."""
         with self._lock:
             feed, index = self._advance()
-        reader = ColumnReader(feed.store, self._columns)
+            place = self.feed_index
+        reader = ColumnReader(feed.store, self._columns, numbered=True)
         if index == 0 and feed.totals is None:
             batches = self._arriving(feed, reader)
         else:
             batches = self._planned(feed, reader, index)
         taken = 0
         try:
-            for step, batch in enumerate(batches):
-                taken += len(batch[0])
-                self.rows_taken += len(batch[0])
+            for step, (*columns, numbers) in enumerate(batches):
+                taken += len(numbers)
+                self.rows_taken += len(numbers)
                 feed.take(self.number, step)
                 self._tell(feed, index, step + 1, taken)
-                yield batch
+                seed = batching.step_seed(feed.name, step, seed=self.options.seed, epoch=index, node=feed.share)
+                yield PlacedBatch(tuple(columns), numbers.astype(np.int64, copy=False), place, seed)
         finally:  # a pass that is left early has ended too
             self._ended = max(self._ended, index + 1) if feed is self._feed else self._ended
             self._tell(feed, index + 1, 0, 0)
 
+    # --- rows that are left out --------------------------------------------------------------------------------------
+
+    def origin(self, feed: int, row: int) -> tuple[int, int]:
+        """Gives the partition and the row of it that a row of a `PlacedBatch` is."""
+        return self._origins[feed][1].of(row)
+
+    def skipped(self, feed: int) -> Collection[int]:
+        """Gives the rows of a feed that are left out."""
+        return self._skipped.get(self._origins[feed][0], ())
+
+    def skip(self, feed: int, row: int) -> int:
+        """Takes note that a row of a feed is left out. Gives how many there are now, or 0 if it was known."""
+        name = self._origins[feed][0]
+        with self._telling:
+            rows = self._skipped.setdefault(name, set())
+            if row in rows:
+                return 0
+            rows.add(row)
+            self._send(self._told[name])  # told before any of its rows was given out
+            return len(rows)
+
     def _tell(self, feed: NodeFeed, passes: int, step: int, rows: int) -> None:
-        self._progress(Progress(feed.name, self.number, passes, step, rows, self.waited_s, self.rows_taken))
+        with self._telling:
+            self._send(Progress(feed.name, self.number, passes, step, rows, self.waited_s, self.rows_taken))
+
+    def _send(self, progress: Progress) -> None:
+        self._told[progress.feed] = progress
+        self._progress(replace(progress, skipped=len(self._skipped.get(progress.feed, ()))))
 
     # --- which feed, which pass --------------------------------------------------------------------------------------
 
@@ -266,9 +325,15 @@ class EpochReader:
         self._feed = None  # its rows go while we wait for the next
         self.feed_index, self._passes, self._ended = following, 0, 0
         self.rows_taken, self.waited_s = 0, 0.0
+        with self._telling:  # batches under way are of the last feed; those before it are forgotten
+            for index in list(self._origins)[:-1]:
+                name, _ = self._origins.pop(index)
+                self._told.pop(name, None)
+                self._skipped.pop(name, None)
 
     def _begin(self, feed: NodeFeed) -> tuple[ResolvedColumn, ...]:
         feed.claim(self.number)
+        self._origins[self.feed_index] = feed.name, feed.store.origins
         found = self._first_chunk(feed).schema if rows.is_unknown(feed.schema) else feed.schema
         columns = tuple(schema.resolve(found, column) for column in self.options.columns)
         if not all(column.concrete for column in columns):
@@ -280,7 +345,10 @@ class EpochReader:
     def _told_by_first_row(self, feed: NodeFeed, columns: Sequence[ResolvedColumn]) -> tuple[ResolvedColumn, ...]:
         chunk = self._first_chunk(feed)
         return tuple(
-            column if column.concrete else schema.infer_shape(chunk.column(column.name), column) for column in columns
+            column
+            if column.concrete
+            else schema.infer_shape(chunk.column(column.name), column, origin=feed.store.origins.of)
+            for column in columns
         )
 
     def _first_chunk(self, feed: NodeFeed) -> pa.RecordBatch:

@@ -17,9 +17,8 @@ Example:
 
 from __future__ import annotations
 
-import difflib
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
@@ -28,32 +27,21 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from tfspark_cnn.errors import ConfigError, SchemaError
+from tfspark_cnn.errors import SchemaError
+from tfspark_cnn.feed.columns import Column as Column
+from tfspark_cnn.feed.columns import Encoding as Encoding
+from tfspark_cnn.feed.columns import did_you_mean
 from tfspark_cnn.feed.rows import why_opaque
 
 Array = NDArray[Any]
 
-DTYPES = (
-    "bool",
-    *(f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)),
-    "float16",
-    "float32",
-    "float64",
-)
-"""What a tensor may hold: the types that Arrow, NumPy and TensorFlow lay out alike."""
+Origin = Callable[[int], tuple[int, int]]
+"""Gives partition and row in it of a row of the arrays, which are numbered from `first_row`."""
 
 _VECTOR_FIELDS = ("type", "size", "indices", "values")  # pyspark.ml.linalg.VectorUDT.sqlType
 _IMAGE_FIELDS = ("origin", "height", "width", "nChannels", "mode", "data")  # pyspark.ml.image.ImageSchema
 _OPENCV_DEPTH = 7  # the bits of an OpenCV type that tell the values' type; 0 is uint8
 _DENSE = 1  # VectorUDT's `type`; 0 is sparse
-
-
-class Encoding(StrEnum):
-    """How the bytes of a column hold a tensor."""
-
-    RAW = "raw"
-    JPEG = "jpeg"
-    PNG = "png"
 
 
 class Kind(StrEnum):
@@ -64,37 +52,6 @@ class Kind(StrEnum):
     ENCODED = "encoded"
     VECTOR = "vector"
     IMAGE = "image"
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column of the data that becomes a tensor.
-
-    Args:
-        name: of the column.
-        shape: of one row, without the batch axis. None: as the Arrow type says, or as the first row has it. For jpeg
-            and png the shape of the decoded image.
-        dtype: numpy name of the type to cast numbers to, or that raw bytes hold. None: the Arrow type's; uint8 for
-            bytes.
-        encoding: `raw`, `jpeg` or `png`; the last two for binary columns only.
-
-    Raises:
-        ConfigError: a shape, dtype or encoding that cannot be.
-
-    Example:
-        >>> Column("image", shape=(28, 28, 1), dtype="float32").shape
-        (28, 28, 1)
-    """
-
-    name: str
-    shape: tuple[int, ...] | None = None
-    dtype: str | None = None
-    encoding: str = Encoding.RAW
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "encoding", _encoding(self))
-        object.__setattr__(self, "dtype", _dtype(self))
-        object.__setattr__(self, "shape", _shape(self))
 
 
 @dataclass(frozen=True)
@@ -114,7 +71,7 @@ class ResolvedColumn:
         column: what was asked for.
         type: Arrow type of the column.
         kind: how its values are laid out.
-        dtype: numpy name of the tensor's type.
+        dtype: numpy name of the arrays' type; a column with a scale is cast in TensorFlow, from what it holds.
         lengths: of one row in Arrow, level by level: of lists, of bytes, of a vector, or height, width and channels of
             an image. None where the first row is to tell.
         shape: of one row of the tensor, or None where the first row is to tell.
@@ -147,14 +104,23 @@ def resolve(schema: pa.Schema, column: Column | str) -> ResolvedColumn:
 
     Raises:
         SchemaError: the column is missing, there are two of that name, its type cannot become a tensor, or not one of
-            the shape or dtype asked for.
+            the shape or dtype asked for, or it has classes and is not of integers.
 
     Example:
         >>> resolve(pa.schema({"x": pa.list_(pa.float32(), 784)}), Column("x", shape=(28, 28, 1))).shape
         (28, 28, 1)
     """
     wanted = Column(column) if isinstance(column, str) else column
-    found = _find(schema, wanted.name)
+    resolved = _resolved(_find(schema, wanted.name), wanted)
+    if wanted.classes is not None and np.dtype(resolved.dtype).kind not in "iu":
+        raise SchemaError(
+            f"column {wanted.name!r}: expected integers for classes={wanted.classes}, received {resolved.type}",
+            hint=f'cast it: df.withColumn("{wanted.name}", df["{wanted.name}"].cast("bigint"))',
+        )
+    return resolved
+
+
+def _resolved(found: pa.DataType, wanted: Column) -> ResolvedColumn:
     if wanted.encoding != Encoding.RAW:
         return _resolve_encoded(found, wanted)
     if _is_binary(found):
@@ -169,13 +135,16 @@ def resolve(schema: pa.Schema, column: Column | str) -> ResolvedColumn:
     return _resolve_numbers(found, wanted, Kind.NUMBERS, np.dtype(value.to_pandas_dtype()).name, lengths)
 
 
-def infer_shape(array: pa.Array | pa.ChunkedArray, column: ResolvedColumn, *, first_row: int = 0) -> ResolvedColumn:
+def infer_shape(
+    array: pa.Array | pa.ChunkedArray, column: ResolvedColumn, *, first_row: int = 0, origin: Origin | None = None
+) -> ResolvedColumn:
     """Fills in from the first row of an array what the schema does not say; gives a concrete column as it is.
 
     Args:
         array: values of the column, at least one unless the column is concrete.
         column: as `resolve` made it.
-        first_row: number of the array's first row in its partition, for errors.
+        first_row: number of the array's first row, for errors.
+        origin: tells partition and row of such a number, for errors; None: there is one partition.
 
     Raises:
         SchemaError: no rows to tell from, the first one is null or empty, or does not have the shape asked for.
@@ -187,7 +156,7 @@ def infer_shape(array: pa.Array | pa.ChunkedArray, column: ResolvedColumn, *, fi
             f"column {column.name!r}: expected a row to tell the shape from, received none",
             hint=f"pass the shape: Column({column.name!r}, shape=...)",
         )
-    first = _Rows(_one_array(array).slice(0, 1), column, first_row)
+    first = _Rows(_one_array(array).slice(0, 1), column, first_row, origin)
     first.refuse_nulls(first.array)
     lengths = _FIRST_LENGTHS[column.kind](first)
     if min(lengths) < 1:  # Spark gives images that it cannot read a height of -1
@@ -195,32 +164,40 @@ def infer_shape(array: pa.Array | pa.ChunkedArray, column: ResolvedColumn, *, fi
     return replace(column, lengths=lengths, shape=_shape_of(column, lengths))
 
 
-def decode(array: pa.Array | pa.ChunkedArray, column: ResolvedColumn, *, first_row: int = 0) -> Array:
+def decode(
+    array: pa.Array | pa.ChunkedArray, column: ResolvedColumn, *, first_row: int = 0, origin: Origin | None = None
+) -> Array:
     """Turns values of a column into a tensor.
 
     Args:
         array: values of the column.
         column: as `resolve` or `infer_shape` made it; use the latter's for all arrays of a column, so that all have to
             have the same shape.
-        first_row: number of the array's first row in its partition, for errors.
+        first_row: number of the array's first row, for errors.
+        origin: tells partition and row of such a number, for errors; None: there is one partition.
 
     Returns:
         dtype[rows, *shape], contiguous; a read-only view of the Arrow buffers where they allow it. Values of `jpeg` and
-        `png` come as object[rows] of bytes. Spark's images are uint8[rows, height, width, channels], blue first, as
-        Spark keeps them.
+        `png` come as object[rows] of bytes, none for a null. Spark's images are uint8[rows, height, width, channels],
+        blue first, as Spark keeps them.
 
     Raises:
-        SchemaError: a null, or a row of another shape than the first one or than the one asked for.
+        SchemaError: a null, a row of another shape than the first one or than the one asked for, or a value that the
+            column was asked to refuse (`classes`, `finite`).
     """
-    array = _as_type(array, column)
-    column = infer_shape(array, column, first_row=first_row)
+    array = _as_type(array, column, "" if origin is None else f"partition {origin(first_row)[0]}, ")
+    column = infer_shape(array, column, first_row=first_row, origin=origin)
     assert column.shape is not None  # of a concrete column
     if len(array) == 0:
         return np.empty((0, *column.shape), column.dtype)
-    rows = _Rows(_one_array(array), column, first_row)
-    rows.refuse_nulls(rows.array)
-    values = _VALUES[column.kind](rows)
-    return values.astype(column.dtype, copy=False).reshape(len(array), *column.shape)
+    rows = _Rows(_one_array(array), column, first_row, origin)
+    if column.kind is not Kind.ENCODED:
+        rows.refuse_nulls(rows.array)
+    found = _VALUES[column.kind](rows)
+    rows.refuse_other_classes(found)  # before the cast, which would wrap them
+    values = found.astype(column.dtype, copy=False)
+    rows.refuse_unbounded(values)
+    return values.reshape(len(array), *column.shape)
 
 
 def pick(batch: pa.RecordBatch, column: ResolvedColumn) -> pa.Array:
@@ -247,52 +224,6 @@ def spec(column: ResolvedColumn) -> TensorSpec:
     return TensorSpec(column.name, column.shape, column.dtype)
 
 
-# --- what was asked for ---------------------------------------------------------------------------------------------
-
-
-def _encoding(column: Column) -> Encoding:
-    try:
-        return Encoding(column.encoding)
-    except ValueError:
-        raise ConfigError(
-            f"Column({column.name!r}): expected an encoding of {', '.join(Encoding)}, received {column.encoding!r}",
-            hint=_did_you_mean(str(column.encoding), Encoding, "raw is for values as they are"),
-        ) from None
-
-
-def _dtype(column: Column) -> str | None:
-    if column.dtype is None:
-        return None
-    if column.dtype in DTYPES:
-        return str(column.dtype)  # a np.dtype equals its name
-    keep = "keep float32 here, and set keras.mixed_precision for lower precision"
-    raise ConfigError(
-        f"Column({column.name!r}): expected a dtype of {', '.join(DTYPES)}, received {column.dtype!r}",
-        hint=keep if column.dtype == "bfloat16" else _did_you_mean(str(column.dtype), DTYPES, keep),
-    )
-
-
-def _shape(column: Column) -> tuple[int, ...] | None:
-    if column.shape is None:
-        return None
-    if isinstance(column.shape, (tuple, list)) and all(_is_length(length) for length in column.shape):
-        return tuple(int(length) for length in column.shape)
-    raise ConfigError(
-        f"Column({column.name!r}): expected a shape of positive integers, received {column.shape!r}",
-        hint="give the shape of one row, without the batch axis, as (28, 28, 1)",
-    )
-
-
-def _is_length(value: object) -> bool:
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and int(value) > 0
-
-
-def _did_you_mean(name: str, known: Iterable[str], otherwise: str) -> str:
-    close = difflib.get_close_matches(name.lower(), {each.lower(): each for each in known}, n=1)
-    match = next((each for each in known if close and each.lower() == close[0]), None)
-    return f"did you mean {str(match)!r}?" if match else otherwise
-
-
 # --- from the Arrow type --------------------------------------------------------------------------------------------
 
 
@@ -314,7 +245,7 @@ def _find(schema: pa.Schema, name: str) -> pa.DataType:
         )
     raise SchemaError(
         f"expected a column {name!r}, received {there}",
-        hint=_did_you_mean(name, schema.names, "name one of these columns, or add it to the select before train"),
+        hint=did_you_mean(name, schema.names, "name one of these columns, or add it to the select before train"),
     )
 
 
@@ -353,7 +284,7 @@ def _resolve_encoded(found: pa.DataType, column: Column) -> ResolvedColumn:
 
 
 def _resolve_bytes(found: pa.DataType, column: Column) -> ResolvedColumn:
-    dtype = column.dtype or "uint8"
+    dtype = "uint8" if column.scale is not None else column.dtype or "uint8"
     size = found.byte_width if pa.types.is_fixed_size_binary(found) else None
     if size is None and column.shape is not None:
         size = math.prod(column.shape) * np.dtype(dtype).itemsize
@@ -363,8 +294,8 @@ def _resolve_bytes(found: pa.DataType, column: Column) -> ResolvedColumn:
 def _resolve_numbers(
     found: pa.DataType, column: Column, kind: Kind, has: str, lengths: tuple[int | None, ...]
 ) -> ResolvedColumn:
-    dtype = column.dtype or has
-    if np.dtype(has).kind == "f" and np.dtype(dtype).kind != "f":
+    dtype = has if column.scale is not None else column.dtype or has
+    if np.dtype(has).kind == "f" and np.dtype(dtype).kind != "f":  # a scale has a float dtype
         raise SchemaError(
             f"column {column.name!r}: expected a float dtype for {found}, received {dtype!r}: it cuts fractions",
             hint=f'round it: df.withColumn("{column.name}", ...cast("int")), or leave out dtype',
@@ -448,6 +379,7 @@ class _Rows:
     array: pa.Array
     column: ResolvedColumn
     first_row: int
+    origin: Origin | None = None
 
     @property
     def lengths(self) -> tuple[int, ...]:
@@ -467,17 +399,40 @@ class _Rows:
             received = f"{lengths[others[0]]} {unit}"
             raise self.error(int(others[0]) // per_row, f"{expected} {unit}", received, _SAME_SHAPE)
 
+    def refuse_other_classes(self, values: Array) -> None:
+        """Refuses the first integer that is no class, if the column has classes."""
+        classes = self.column.column.classes
+        if classes is None or (values.min() >= 0 and values.max() < classes):
+            return
+        flat = values.reshape(-1)
+        at = int(np.flatnonzero((flat < 0) | (flat >= classes))[0])
+        hint = f"classes are numbered from 0: pass classes={int(values.max()) + 1}, or mend the labels before train"
+        raise self.error(
+            at * len(self.array) // len(flat), f"a class of 0 to {classes - 1}", str(flat[at]),
+            hint if values.min() >= 0 else "classes are numbered from 0: filter or mend the labels before train",
+        )  # fmt: skip
+
+    def refuse_unbounded(self, values: Array) -> None:
+        """Refuses the first NaN or infinity, if the column is to be finite."""
+        if not self.column.column.finite or values.dtype.kind != "f":
+            return
+        if np.isfinite(values.min()) and np.isfinite(values.max()):  # which NaN makes NaN; nothing is allocated
+            return
+        flat = values.reshape(-1)
+        at = int(np.flatnonzero(~np.isfinite(flat))[0])
+        hint = "filter them before train, as with F.isnan, or leave out finite=True"
+        raise self.error(at * len(self.array) // len(flat), "finite values", str(flat[at]), hint)
+
     def error(self, row: int, expected: str, received: str, hint: str) -> SchemaError:
-        return SchemaError(
-            f"column {self.column.name!r}, row {self.first_row + row}: expected {expected}, received {received}",
-            hint=hint,
-        )
+        number = self.first_row + row
+        place = f"row {number}" if self.origin is None else "partition {}, row {}".format(*self.origin(number))
+        return SchemaError(f"column {self.column.name!r}, {place}: expected {expected}, received {received}", hint=hint)
 
 
 _SAME_SHAPE = "bring all rows to one shape before train: pad, crop or filter them"
 
 
-def _as_type(array: pa.Array | pa.ChunkedArray, column: ResolvedColumn) -> pa.Array | pa.ChunkedArray:
+def _as_type(array: pa.Array | pa.ChunkedArray, column: ResolvedColumn, place: str) -> pa.Array | pa.ChunkedArray:
     """Casts values to the column's type: partitions of an RDD have the types of their own first rows."""
     same_layout = column.kind is not Kind.NUMBERS and array.type.id == column.type.id
     if array.type == column.type or same_layout:
@@ -486,7 +441,8 @@ def _as_type(array: pa.Array | pa.ChunkedArray, column: ResolvedColumn) -> pa.Ar
         return array.cast(column.type)
     except pa.ArrowException as error:
         raise SchemaError(
-            f"column {column.name!r}: expected {column.type} as in the first partition, received {array.type}: {error}",
+            f"column {column.name!r}: {place}expected {column.type} as in the first partition, "
+            f"received {array.type}: {error}",
             hint="bring all rows to one type before train: rdd.map(lambda row: ...), or use a DataFrame",
         ) from error
 
@@ -555,11 +511,15 @@ def _views(rows: _Rows, array: pa.Array, size: int) -> Array:
         offsets = _offsets(array)
         rows.refuse_others(np.diff(offsets), size, "bytes")
         data, start = array.buffers()[2], int(offsets[0])
-    return np.frombuffer(data, np.uint8, len(array) * size, start)
+    flat = np.frombuffer(data, np.uint8, len(array) * size, start)
+    flat.flags.writeable = False  # some buffers could be written to, and all of them are shared
+    return flat
 
 
 def _encoded(rows: _Rows) -> Array:
-    found: Array = rows.array.to_numpy(zero_copy_only=False)
+    # A null is an image that cannot be decoded, like any other bytes that are none: the dataset decides on both.
+    held = rows.array.cast(pa.large_binary()).fill_null(b"") if rows.array.null_count else rows.array
+    found: Array = held.to_numpy(zero_copy_only=False)
     return found
 
 

@@ -23,18 +23,24 @@ SEGMENT_BYTES = 64 << 20
 
 @dataclass
 class Chunk:
-    """One record batch of a feed, in memory or mapped from disk. `batch` may be replaced by an equal one."""
+    """One record batch of a feed, in memory or mapped from disk. `batch` may be replaced by an equal one.
+
+    Attributes:
+        partition: that its rows are of.
+        start: its first row in this node's share of the partition.
+    """
 
     batch: pa.RecordBatch
     rows: int
     nbytes: int
     on_disk: bool = False
     partition: int = 0
+    start: int = 0
 
     @classmethod
-    def of(cls, batch: pa.RecordBatch, *, partition: int = 0) -> Chunk:
+    def of(cls, batch: pa.RecordBatch, *, partition: int = 0, start: int = 0) -> Chunk:
         """Gives a chunk in memory."""
-        return cls(batch, batch.num_rows, batch.nbytes, partition=partition)
+        return cls(batch, batch.num_rows, batch.nbytes, partition=partition, start=start)
 
 
 @dataclass

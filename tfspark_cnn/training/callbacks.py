@@ -25,7 +25,7 @@ WRITERS = (
 
 
 class ProgressReporter(keras.callbacks.Callback):
-    """Reports `epoch`, `epochs`, `step`, `loss`, `images` and `epoch_end`, about five times a second.
+    """Reports `epoch`, `epochs`, `step`, `loss`, `images`, `skipped` and `epoch_end`, about five times a second.
 
     The loss is read from the tensor only when it is reported, since reading makes Python wait for the step. At the end
     of an epoch it is the epoch's over all nodes; before, it is this node's own.
@@ -39,6 +39,7 @@ class ProgressReporter(keras.callbacks.Callback):
         report: Callable[..., None],
         *,
         rows_trained: Callable[[], int],
+        rows_skipped: Callable[[], int] = lambda: 0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Keeps the two ends.
@@ -46,11 +47,12 @@ class ProgressReporter(keras.callbacks.Callback):
         Args:
             report: takes the metrics by keyword; must neither block nor raise.
             rows_trained: gives how many rows this node has trained since the start.
+            rows_skipped: gives how many rows it has left out, as their images cannot be decoded.
             clock: seconds that only grow.
         """
         super().__init__()
         self._report = report
-        self._rows_trained = rows_trained
+        self._rows_trained, self._rows_skipped = rows_trained, rows_skipped
         self._clock = clock
         self._due_s = clock()
         self._epoch = 0
@@ -81,6 +83,7 @@ class ProgressReporter(keras.callbacks.Callback):
             step=self._step,
             loss=None if loss is None else float(loss),
             images=self.images,
+            skipped=self._rows_skipped(),
             epoch_end=epoch_end,
         )
 
@@ -91,6 +94,7 @@ def callbacks(
     is_chief: bool,
     log_dir: str | None,
     rows_trained: Callable[[], int],
+    rows_skipped: Callable[[], int] = lambda: 0,
     own: Iterable[keras.callbacks.Callback] = (),
     node: str = "chief:0",
 ) -> list[keras.callbacks.Callback]:
@@ -101,11 +105,14 @@ def callbacks(
         is_chief: whether this node writes files.
         log_dir: folder for event files, which go to its `chief-0`; None writes none.
         rows_trained: gives how many rows this node has trained since the start.
+        rows_skipped: gives how many rows it has left out, as their images cannot be decoded.
         own: the caller's; those that write files are left out on all nodes but the chief.
         node: role and index of this node; names its folder of event files.
     """
     kept = [one for one in own if is_chief or not isinstance(one, WRITERS)]
-    ours: list[keras.callbacks.Callback] = [ProgressReporter(report, rows_trained=rows_trained)]
+    ours: list[keras.callbacks.Callback] = [
+        ProgressReporter(report, rows_trained=rows_trained, rows_skipped=rows_skipped)
+    ]
     if is_chief and log_dir and not any(isinstance(one, keras.callbacks.TensorBoard) for one in kept):
         ours.append(_event_files(log_dir, node))
     return [*ours, *kept]

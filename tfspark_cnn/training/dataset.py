@@ -6,18 +6,22 @@ Whole batches go in, as views of the Arrow buffers where they can be: TensorFlow
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from tfspark_cnn.errors import ConfigError, TFSparkError
-from tfspark_cnn.feed.reader import Batch, EpochReader
-from tfspark_cnn.feed.schema import Column, Encoding
+from tfspark_cnn.feed.columns import Column, OnBadImage
+from tfspark_cnn.feed.reader import EpochReader
 
 PREFETCH_BATCHES = 2
 """One being taken and one ready: the next batch is cut while a step runs. More only adds memory."""
 
 Names = str | Column | Sequence[str | Column]
+
+Augment = Callable[[Any, Any], Any]
+"""Makes other features of those of a batch, and of a seed, int32[2]."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,12 @@ def _arranged(values: Sequence[Any], columns: Sequence[Column], single: bool) ->
 
 
 def dataset(
-    reader: EpochReader, layout: Layout, *, failed: Callable[[TFSparkError], TFSparkError]
+    reader: EpochReader,
+    layout: Layout,
+    *,
+    failed: Callable[[TFSparkError], TFSparkError],
+    on_bad_image: OnBadImage = OnBadImage.RAISE,
+    augment: Augment | None = None,
 ) -> Any:
     """Gives the dataset over a reader; each iteration of it is the reader's next epoch.
 
@@ -87,29 +96,92 @@ def dataset(
         reader: gives the batches.
         layout: of the elements.
         failed: told of errors of the feed, which TensorFlow would only show as text.
+        on_bad_image: what becomes of rows whose images cannot be decoded.
+        augment: makes other features of a batch's, drawn by a seed; None leaves them.
 
     Returns:
         A `tf.data.Dataset` of `(x, y)` or `x`, with shapes `[rows, ...]`.
+
+    Raises:
+        ConfigError: augment gives nothing.
+        SchemaError: an encoded column has no shape.
     """
     import tensorflow as tf
 
-    from tfspark_cnn.training import keras_fit
+    from tfspark_cnn.training import images, keras_fit
 
-    specs = [tf.TensorSpec((None, *spec.shape), _tf_dtype(spec.dtype), name=spec.name) for spec in reader.spec()]
-    signature = tuple(specs)
-    batches = tf.data.Dataset.from_generator(lambda: _epoch(reader, failed), output_signature=signature)
-    encoded = [column.encoding is not Encoding.RAW for column in layout.columns]
-    if any(encoded):
-        from tfspark_cnn.training.images import decoder
+    columns, decode = layout.columns, None
+    gave_nothing: list[Augment] = []  # an error that is raised while TensorFlow traces would come as one of AutoGraph
+    if any(column.encoded for column in columns):
+        images.check(columns)
+        decode = images.ImageDecoder(columns, reader, on_bad_image=on_bad_image, failed=failed)
 
-        batches = batches.map(decoder(layout.columns), num_parallel_calls=tf.data.AUTOTUNE)
-    arranged = batches.map(lambda *values: layout.arrange(values))
-    return keras_fit.own_share(arranged.prefetch(PREFETCH_BATCHES))
+    def element(*values: Any) -> Any:
+        held, place = values[: len(columns)], values[len(columns) :]
+        found = held if decode is None else decode(held, rows=place[0], feed=place[1])
+        arranged = layout.arrange([images.cast(value, column) for value, column in zip(found, columns, strict=True)])
+        if augment is None:
+            return arranged
+        return _augmented(augment, arranged, place[2], labelled=bool(layout.labels), gave_nothing=gave_nothing)
+
+    placed = decode is not None or augment is not None
+    work = placed or any(column.scale is not None for column in columns)
+    # In parallel only where there is something to do; the order of the steps stays.
+    how = {"num_parallel_calls": tf.data.AUTOTUNE, "deterministic": True} if work else {}
+    batches = tf.data.Dataset.from_generator(
+        lambda: _epoch(reader, failed, placed=placed), output_signature=_signature(reader, placed=placed)
+    )
+    elements = batches.map(element, **how)
+    if gave_nothing:
+        raise ConfigError("augment returned None, expected the features", hint="end it with return x")
+    return keras_fit.own_share(elements.prefetch(PREFETCH_BATCHES))
 
 
-def _epoch(reader: EpochReader, failed: Callable[[TFSparkError], TFSparkError]) -> Iterator[Batch]:
+def checked_augment(augment: object) -> Augment | None:
+    """Gives the function that `ctx.dataset(augment=...)` got.
+
+    Raises:
+        ConfigError: it is none of two arguments.
+    """
+    if augment is None:
+        return None
+    if callable(augment):
+        try:
+            inspect.signature(augment).bind("x", "seed")
+            return augment
+        except TypeError:
+            pass
+        except ValueError:  # some functions do not tell their parameters
+            return augment
+    raise ConfigError(
+        f"ctx.dataset expected augment to be a function of (x, seed), received {augment!r}",
+        hint="def augment(x, seed): return tf.image.stateless_random_flip_left_right(x, seed)",
+    )
+
+
+def _augmented(augment: Augment, element: Any, seed: Any, *, labelled: bool, gave_nothing: list[Augment]) -> Any:
+    x = element[0] if labelled else element
+    made = augment(x, seed)
+    if made is None:
+        gave_nothing.append(augment)
+        return element
+    return (made, element[1]) if labelled else made
+
+
+def _signature(reader: EpochReader, *, placed: bool) -> tuple[Any, ...]:
+    import tensorflow as tf
+
+    columns = [tf.TensorSpec((None, *spec.shape), _tf_dtype(spec.dtype), name=spec.name) for spec in reader.spec()]
+    rows, feed, seed = (tf.TensorSpec((None,), tf.int64), tf.TensorSpec((), tf.int64), tf.TensorSpec((2,), tf.int32))
+    return (*columns, rows, feed, seed) if placed else tuple(columns)
+
+
+def _epoch(
+    reader: EpochReader, failed: Callable[[TFSparkError], TFSparkError], *, placed: bool
+) -> Iterator[tuple[Any, ...]]:
     try:
-        yield from reader.epoch()
+        for batch in reader.placed():
+            yield (*batch.columns, batch.rows, batch.feed, batch.seed) if placed else batch.columns
     except TFSparkError as error:
         raise failed(error) from error
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tfspark_cnn.errors import ConfigError
-from tfspark_cnn.feed.batching import SHUFFLE_WINDOW_ROWS, epoch_order, ready_rows, window_order
+from tfspark_cnn.feed.batching import SHUFFLE_WINDOW_ROWS, epoch_order, ready_rows, step_seed, window_order
 
 seeds = st.integers(-(2**70), 2**70)
 small = st.integers(0, 100)
@@ -65,3 +66,15 @@ def test_the_default_window_is_the_documented_one() -> None:
 def test_a_window_without_rows_is_refused() -> None:
     with pytest.raises(ConfigError, match="window is 0 rows"):
         ready_rows(5, window=0, complete=False)
+
+
+def test_the_seed_of_a_step_depends_on_all_it_is_given() -> None:
+    base: dict[str, Any] = {"feed": "input-1", "step": 3, "seed": 7, "epoch": 2, "node": 1}
+    others = [{**base, "feed": "input-2"}, *({**base, key: base[key] + 1} for key in ("step", "seed", "epoch", "node"))]
+    found = [step_seed(**one).tolist() for one in [base, *others]]
+    assert len({tuple(seed) for seed in found}) == 6
+
+
+def test_the_seed_of_a_step_is_the_same_on_every_machine() -> None:
+    found = step_seed("input-1", 0, seed=0, epoch=0, node=0)
+    assert (found.dtype, found.tolist()) == (np.int32, [-1988256903, -142760576])

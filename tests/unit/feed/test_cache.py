@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tfspark_cnn.errors import FeedError
+from tfspark_cnn.errors import FeedError, SchemaError
 from tfspark_cnn.feed import cache, schema
 from tfspark_cnn.feed.cache import ColumnReader, FeedStore, wait_for
+from tfspark_cnn.feed.dealing import Dealer
 
 SCHEMA = pa.schema({"row": pa.int64(), "pair": pa.list_(pa.float32(), 2)})
 COLUMNS = tuple(schema.resolve(SCHEMA, name) for name in SCHEMA.names)
@@ -281,6 +282,59 @@ def test_a_reader_follows_a_store_that_grows() -> None:
         store.accept(0, start, rows_of(0, start, start + 3))
         assert reader.range(0, start + 3)[0].tolist() == list(range(start + 3))
         assert reader.take(np.array([start + 2, 0]))[0].tolist() == [start + 2, 0]
+
+
+@given(stores, st.data())
+def test_numbered_columns_say_which_rows_they_are(cuts: list[list[int]], data: st.DataObject) -> None:
+    store, whole = filled(*cuts), np.array(numbers(*map(sum, cuts)))
+    reader = ColumnReader(store, COLUMNS, numbered=True)
+    start = data.draw(st.integers(0, len(whole) - 1))
+    *columns, found = reader.range(start, len(whole))
+    check_columns(tuple(columns), whole[found])
+    rows = np.array(data.draw(st.lists(st.integers(0, len(whole) - 1), min_size=1, max_size=20)), np.int64)
+    *columns, found = reader.take(rows)
+    assert found.tolist() == rows.tolist()
+    check_columns(tuple(columns), whole[rows])
+
+
+# --- where a row is --------------------------------------------------------------------------------------------------
+
+
+@given(st.integers(1, 5), shares, cuts, st.data())
+def test_the_origin_of_a_row_is_where_it_was_dealt_from(
+    workers: int, partitions: list[int], sizes: list[int], data: st.DataObject
+) -> None:
+    share = data.draw(st.integers(0, workers - 1))
+    store = FeedStore(Moves(), share=share, workers=workers)
+    expected = []
+    for partition in data.draw(st.permutations(range(len(partitions)))):
+        dealt = Dealer(partition, workers).deal(0, 7 * partitions[partition])[share]
+        one = Try(partition, len(dealt), None, sizes)
+        while not one.ended:
+            one.step(store)
+    for partition, rows in enumerate(partitions):
+        expected += [(partition, int(row)) for row in Dealer(partition, workers).deal(0, 7 * rows)[share]]
+    assert [store.origins.of(row) for row in range(store.ready_rows)] == expected
+
+
+def test_a_batch_that_is_here_in_part_keeps_its_place() -> None:
+    store = FeedStore(Moves(), share=1, workers=3)
+    store.accept(0, 0, rows_of(0, 0, 4))
+    store.accept(0, 2, rows_of(0, 2, 9))
+    dealer = Dealer(0, 3)
+    assert [store.origins.of(row) for row in range(9)] == [(0, dealer.row_of(1, row)) for row in range(9)]
+
+
+def test_errors_of_a_reader_name_partition_and_row_of_spark() -> None:
+    store = FeedStore(Moves(), share=0, workers=2)
+    store.commit(0, 0)
+    store.accept(1, 0, pa.record_batch({"row": [0, 1, 2]}))
+    store.accept(1, 3, pa.record_batch({"row": [3, None]}))
+    reader = ColumnReader(store, [schema.resolve(store.chunk(0).schema, "row")])
+    there = Dealer(1, 2).row_of(0, 4)
+    assert there != 4, "or this test tells nothing"
+    with pytest.raises(SchemaError, match=f"column 'row', partition 1, row {there}: expected a value, received a null"):
+        reader.range(2, 4)
 
 
 # --- waiting ---------------------------------------------------------------------------------------------------------

@@ -59,6 +59,33 @@ def test_share_rows_counts_what_is_dealt(dealer: Dealer, rows: int) -> None:
     assert dealer.share_rows(rows) == tuple(len(share) for share in dealer.deal(0, rows))
 
 
+@pytest.mark.parametrize(
+    ("partition", "workers", "worker", "rows"),
+    [
+        (0, 1, 0, list(range(40))),
+        (0, 2, 0, [1, 4, 5, 10, 11, 12, 13, 22]),
+        (0, 2, 1, [0, 2, 3, 6, 7, 8, 9, 14]),
+    ],
+)
+def test_the_rows_of_a_share_are_these(partition: int, workers: int, worker: int, rows: list[int]) -> None:
+    dealer = Dealer(partition, workers)
+    assert [dealer.row_of(worker, share_row) for share_row in range(len(rows))] == rows
+
+
+@given(dealers, st.integers(0, 5000))
+def test_row_of_is_the_inverse_of_deal(dealer: Dealer, rows: int) -> None:
+    for worker, share in enumerate(dealer.deal(0, rows)):
+        assert [dealer.row_of(worker, share_row) for share_row in range(len(share))] == share.tolist()
+
+
+@given(dealers, st.data())
+def test_row_of_belongs_to_its_worker_and_place(dealer: Dealer, data: st.DataObject) -> None:
+    worker, share_row = data.draw(st.integers(0, dealer.workers - 1)), data.draw(st.integers(0, 10**12))
+    row = dealer.row_of(worker, share_row)
+    assert dealer.owner(row) == worker
+    assert dealer.share_rows(row)[worker] == share_row
+
+
 @given(dealers, st.integers(0, 10**12))
 def test_shares_differ_by_at_most_one_block(dealer: Dealer, rows: int) -> None:
     shares = dealer.share_rows(rows)

@@ -84,7 +84,7 @@ class Cluster:
         feed, _ = self._feeds.open("input", "", num_epochs)
         name = feed.opened.feed
         for node in self.nodes:
-            store = FeedStore(moved=self._moved(node.share, name))
+            store = FeedStore(self._moved(node.share, name), share=node.share, workers=len(self.nodes))
             node.feeds.append(NodeFeed(name, SCHEMA, num_epochs, node.share, store))
         return feed
 
@@ -435,6 +435,35 @@ def test_progress_counts_steps_rows_and_passes() -> None:
     told = [(p.passes, p.step, p.rows) for p in cluster.nodes[0].progress]
     assert told == [(0, 1, 8), (0, 2, 14), (0, 3, 20), (1, 0, 0)]
     assert {(p.feed, p.reader) for p in cluster.nodes[0].progress} == {("input-1", 0)}
+
+
+def test_placed_batches_say_where_their_rows_are_from() -> None:
+    with cluster_of(2) as cluster:
+        cluster.feed(cluster.open(2), [40, 0, 25])
+        for reader in cluster.readers(8, seed=3):
+            epochs = [list(reader.placed()) for _ in range(2)]
+            for batch in (batch for epoch in epochs for batch in epoch):
+                places = [reader.origin(batch.feed, row) for row in batch.rows.tolist()]
+                assert [(0, row) if row < 40 else (2, row - 40) for row in batch.columns[0].tolist()] == places
+            seeds = [tuple(batch.seed.tolist()) for epoch in epochs for batch in epoch]
+            assert len(set(seeds)) == len(seeds)
+
+
+def test_rows_left_out_count_once_and_are_told_at_once() -> None:
+    with cluster_of(1) as cluster:
+        cluster.feed(cluster.open(1), [20])
+        cluster.feed(cluster.open(1), [20])
+        (reader,) = cluster.readers(8)
+        told = cluster.nodes[0].progress
+        ids(reader)
+        assert [reader.skip(0, row) for row in (4, 9, 4)] == [1, 2, 0]
+        assert [(p.feed, p.passes, p.step, p.skipped) for p in told[-2:]] == [("input-1", 1, 0, n) for n in (1, 2)]
+        ids(reader)
+        assert told[-1].feed == "input-2" and told[-1].skipped == 0
+        assert reader.skip(0, 5) == 3, "a late one of the feed before"
+        assert (told[-1].feed, told[-1].passes, told[-1].skipped) == ("input-1", 1, 3)
+        assert reader.skip(1, 4) == 1
+        assert (set(reader.skipped(0)), set(reader.skipped(1))) == ({4, 5, 9}, {4})
 
 
 def test_the_shape_of_lists_is_told_by_the_first_row() -> None:

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from tfspark_cnn.errors import ConfigError, SchemaError
-from tfspark_cnn.feed.schema import Column, Encoding, TensorSpec, decode, infer_shape, resolve, spec
+from tfspark_cnn.errors import SchemaError
+from tfspark_cnn.feed.schema import Column, TensorSpec, decode, infer_shape, resolve, spec
 
 VECTOR = pa.struct(
     [("type", pa.int8()), ("size", pa.int32()), ("indices", pa.list_(pa.int32())), ("values", pa.list_(pa.float64()))]
@@ -55,37 +55,6 @@ def addresses(array: pa.Array) -> list[tuple[int, int]]:
 
 def is_view(found: np.ndarray, array: pa.Array) -> bool:
     return any(start <= found.ctypes.data < stop for start, stop in addresses(array))
-
-
-# --- Column
-
-
-def test_a_column_is_validated_and_keeps_plain_values() -> None:
-    column = Column("image", shape=[28, np.int64(28), 1], dtype=np.dtype("float32"), encoding="raw")  # type: ignore[arg-type]
-    assert column == Column("image", (28, 28, 1), "float32", Encoding.RAW)
-    assert type(column.dtype) is str
-    assert pickle.loads(pickle.dumps(column)) == column
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"encoding": "jpg"}, "received 'jpg'\n  to do: did you mean 'jpeg'"),
-        ({"encoding": "PNG"}, "did you mean 'png'"),
-        ({"encoding": "gzip"}, "raw is for values as they are"),
-        ({"dtype": "flaot32"}, "received 'flaot32'\n  to do: did you mean 'float32'"),
-        ({"dtype": "bfloat16"}, "received 'bfloat16'\n  to do: keep float32"),
-        ({"dtype": "complex64"}, "expected a dtype of bool, int8"),
-        ({"shape": (28, 0)}, r"positive integers, received \(28, 0\)"),
-        ({"shape": (-1, 28)}, "without the batch axis"),
-        ({"shape": (None, 28)}, "positive integers"),
-        ({"shape": (True,)}, "positive integers"),
-        ({"shape": 784}, "positive integers, received 784"),
-    ],
-)
-def test_impossible_columns_are_refused_with_a_cure(arguments: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        Column("x", **arguments)
 
 
 # --- resolve
@@ -429,3 +398,125 @@ def test_ten_thousand_images_are_decoded_without_touching_rows() -> None:
     array = pa.ListArray.from_arrays(pa.array(np.arange(10_001) * 784, pa.int32()), values)
     column = resolve(pa.schema([("x", array.type)]), Column("x", shape=(28, 28, 1)))
     assert min(timeit.repeat(lambda: decode(array, column), number=1, repeat=10)) < 0.005
+
+
+# --- views
+
+
+@pytest.mark.parametrize("kind", [pa.binary(), pa.large_binary(), pa.binary(12)])
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_raw_bytes_of_one_shape_share_the_memory_of_their_record_batch(kind: pa.DataType, dtype: str) -> None:
+    values = np.arange(5 * 12 // np.dtype(dtype).itemsize).astype(dtype).reshape(5, -1, 1)
+    batch = pa.record_batch({"x": pa.array([row.tobytes() for row in values], kind)})
+    held = np.frombuffer(batch.column("x").buffers()[-1], np.uint8)
+    column = resolve(batch.schema, Column("x", shape=values.shape[1:], dtype=dtype))
+    whole, part = decode(batch.column("x"), column), decode(batch.slice(1, 3).column("x"), column)
+    assert np.shares_memory(whole, held) and np.shares_memory(part, held)
+    assert not whole.flags.owndata and not whole.flags.writeable
+    np.testing.assert_array_equal(part, values[1:4], strict=True)
+
+
+# --- where a row is
+
+
+@pytest.mark.parametrize(
+    ("rows", "kind", "column", "message"),
+    [
+        ([[1, 2], [3]], pa.list_(f32), {"shape": (2,)}, "expected 2 values, received 1 values"),
+        ([[1], [2, 3, 4]], pa.list_(f32), {}, "expected 1 values, received 3 values"),
+        ([[1], None], pa.list_(f32), {}, "expected a value, received a null"),
+        ([b"abcd", b"ab"], pa.binary(), {"shape": (2, 2)}, "expected 4 bytes, received 2 bytes"),
+        ([1, 4], pa.int8(), {"classes": 4}, "expected a class of 0 to 3, received 4"),
+        ([1.0, np.nan], f32, {"finite": True}, "expected finite values, received nan"),
+    ],
+)
+def test_errors_name_partition_and_row(
+    rows: list[Any], kind: pa.DataType, column: dict[str, Any], message: str
+) -> None:
+    array = pa.array(rows, kind)
+    resolved = resolve(pa.schema([("x", kind)]), Column("x", **column))
+    with pytest.raises(SchemaError, match=f"column 'x', partition 3, row 1070: {message}"):
+        decode(array, resolved, first_row=6, origin=lambda row: (3, 10 * row + 1000))
+    with pytest.raises(SchemaError, match=f"column 'x', row 7: {message}"):
+        decode(array, resolved, first_row=6)
+
+
+def test_an_unusable_first_row_is_named_by_partition() -> None:
+    column = resolve(pa.schema([("x", pa.list_(f32))]), "x")
+    with pytest.raises(SchemaError, match="partition 2, row 5: expected a value, received a null"):
+        infer_shape(pa.array([None], pa.list_(f32)), column, origin=lambda row: (2, 5))
+
+
+def test_a_partition_of_another_type_is_named() -> None:
+    column = resolve(pa.schema([("x", pa.int64())]), "x")
+    with pytest.raises(SchemaError, match="column 'x': partition 4, expected int64 as in the first partition"):
+        decode(pa.array([1.5]), column, origin=lambda row: (4, 0))
+
+
+# --- classes, finite, scale
+
+
+@pytest.mark.parametrize("kind", [pa.int8(), pa.int64(), pa.uint16()])
+def test_labels_that_are_classes_pass(kind: pa.DataType) -> None:
+    assert read(pa.array([0, 9, 3], kind), Column("x", classes=10)).tolist() == [0, 9, 3]
+    assert read(pa.array([], kind), Column("x", classes=10)).tolist() == []
+
+
+@pytest.mark.parametrize(
+    ("labels", "column", "message"),
+    [
+        ([0, 10], {}, "row 1: expected a class of 0 to 9, received 10\n.*classes=11"),
+        ([0, 3, -1], {}, "row 2: expected a class of 0 to 9, received -1\n.*filter or mend"),
+        ([0, 256], {"dtype": "uint8"}, "row 1: expected a class of 0 to 9, received 256"),
+        ([[0, 1], [2, 3], [4, 12]], {}, "row 2: expected a class of 0 to 9, received 12"),
+    ],
+)
+def test_labels_that_are_no_class_are_refused(labels: list[Any], column: dict[str, Any], message: str) -> None:
+    kind = pa.list_(pa.int64()) if isinstance(labels[0], list) else pa.int64()
+    with pytest.raises(SchemaError, match=message):
+        read(pa.array(labels, kind), Column("x", classes=10, **column))
+
+
+@pytest.mark.parametrize("kind", [pa.float64(), pa.bool_(), pa.list_(f32)])
+def test_classes_of_what_is_no_integer_are_refused(kind: pa.DataType) -> None:
+    with pytest.raises(SchemaError, match=r"column 'x': expected integers for classes=3, received .*\n.*bigint"):
+        resolve(pa.schema([("x", kind)]), Column("x", classes=3))
+
+
+@given(
+    hnp.arrays("float32", st.tuples(st.integers(1, 6), st.integers(1, 4)), elements=st.floats(-1, 1, width=32)),
+    st.lists(st.sampled_from([np.nan, np.inf, -np.inf]), max_size=3),
+    st.data(),
+)
+def test_what_is_not_finite_is_refused_with_its_row(values: np.ndarray, odd: list[float], data: st.DataObject) -> None:
+    for value in odd:
+        values.flat[data.draw(st.integers(0, values.size - 1))] = value
+    array, column = pa.array(values.tolist(), pa.list_(f32)), Column("x", shape=values.shape[1:], finite=True)
+    rows = np.flatnonzero(~np.isfinite(values).all(axis=1))
+    if not len(rows):
+        np.testing.assert_array_equal(read(array, column), values)
+        return
+    with pytest.raises(SchemaError, match=f"row {rows[0]}: expected finite values, received (nan|-?inf)"):
+        read(array, column)
+
+
+def test_integers_are_finite() -> None:
+    assert read(pa.array([1, 2]), Column("x", finite=True)).tolist() == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("array", "column", "dtype"),
+    [
+        (pa.array([b"ab"]), {"shape": (2,)}, "uint8"),
+        (pa.array([1, 2]), {}, "int64"),
+        (pa.array([1.0]), {"dtype": "float16"}, "float64"),
+    ],
+)
+def test_a_column_with_a_scale_stays_what_it_holds(array: pa.Array, column: dict[str, Any], dtype: str) -> None:
+    found = read(array, Column("x", scale=0.5, **column))
+    assert found.dtype == dtype and is_view(found, array)
+
+
+@pytest.mark.parametrize("kind", [pa.binary(), pa.large_binary(), pa.binary(2)])
+def test_an_image_that_is_null_has_no_bytes(kind: pa.DataType) -> None:
+    assert read(pa.array([b"ab", None], kind), Column("x", encoding="png")).tolist() == [b"ab", b""]
