@@ -9,7 +9,7 @@ from __future__ import annotations
 import getpass
 import itertools
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from tfspark_cnn.cluster.link import Link
@@ -136,14 +136,56 @@ class NodeContext:
         from tfspark_cnn.training.dataset import Layout, dataset
 
         layout = Layout.of(features, label)
-        options = ReaderOptions(
-            columns=layout.columns,
+        options = self._reader_options(layout.columns, batch_size, shuffle)
+        return dataset(self._feeds.reader(name, options), layout, failed=self._feeds.guard)
+
+    def stream(
+        self,
+        features: str | Column | Sequence[str | Column],
+        label: str | Column | Sequence[str | Column] | None = None,
+        *,
+        batch_size: int,
+        name: str = "train",
+        shuffle: bool = True,
+    ) -> Iterator[Any]:
+        """Gives a `tf.data.Dataset` for each `cluster.train` call, and so for each micro-batch of a stream.
+
+        Waits for the next call, and ends when the cluster is shut down. All nodes get the same calls, in step. Take the
+        passes over a dataset before the next one is asked for; those not taken are skipped. Leaving the loop early
+        says that this node wants no more rows, so all nodes should do it at the same call.
+
+        Args:
+            features: as in `dataset`; so are all others.
+            label: likewise.
+            batch_size: rows per step of this node.
+            name: of the feed: `train`, or the `qname` of the stream.
+            shuffle: whether rows come in a seeded random order.
+
+        Returns:
+            An iterator of datasets.
+
+        Raises:
+            ConfigError: this node is not fed, or batch_size is not a positive number.
+            FeedError: more passes are asked for than the call gives.
+
+        Example:
+            >>> for rows in ctx.stream("image", "label", batch_size=32):  # doctest: +SKIP
+            ...     model.fit(rows, epochs=ctx.num_epochs)
+        """
+        from tfspark_cnn.training.dataset import Layout, stream
+
+        layout = Layout.of(features, label)
+        reader = self._feeds.stream(name, self._reader_options(layout.columns, batch_size, shuffle))
+        return stream(reader, layout, failed=self._feeds.guard, left=lambda: self._feeds.end_stream(name))
+
+    def _reader_options(self, columns: tuple[Column, ...], batch_size: int, shuffle: bool) -> ReaderOptions:
+        return ReaderOptions(
+            columns=columns,
             batch_rows=_checked_batch_size(batch_size, len(self.gpus)),
             replicas=max(1, len(self.gpus)),
             shuffle=shuffle,
             seed=self.seed,
         )
-        return dataset(self._feeds.reader(name, options), layout, failed=self._feeds.guard)
 
     def get_data_feed(
         self,

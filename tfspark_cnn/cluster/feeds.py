@@ -22,6 +22,10 @@ from tfspark_cnn.cluster.topology import Topology
 from tfspark_cnn.errors import SchemaError
 from tfspark_cnn.feed import batching, epochs
 
+KEPT_FEEDS = 100
+"""Feeds of a queue that are remembered after all nodes have taken them: a stream would fill the driver's memory, and
+nodes may still speak of the last few."""
+
 
 @dataclass
 class Reader:
@@ -79,6 +83,11 @@ class Feed:
         readers = self.readers.values()
         return sum(reader.consumed[number].passes for reader in readers if number in reader.consumed)
 
+    def is_over(self) -> bool:
+        """Tells whether all nodes have taken as many epochs as there are."""
+        wanted = self.opened.num_epochs
+        return self.complete is not None and wanted > 0 and all(self.passes(number) >= wanted for number in self.shares)
+
     def rows_received(self) -> int:
         """Gives the rows with all nodes together."""
         return sum(event.rows for event in self.received.values())
@@ -121,17 +130,27 @@ class Feeds:
     by_id: dict[str, Feed] = field(default_factory=dict)
     closed: set[str] = field(default_factory=set)
     detached: dict[str, set[int]] = field(default_factory=dict)
+    opened: dict[str, int] = field(default_factory=dict)
 
     def open(
         self, queue: str, schema: str, num_epochs: int, *, train_epochs: int | None = None, once: bool = False
     ) -> tuple[Feed, list[Message]]:
         """Begins a feed; gives it, and the news for all data nodes."""
         shares = tuple(node.number for node in self.topology.data_nodes)
-        name = f"{queue}-{sum(feed.opened.queue == queue for feed in self.by_id.values()) + 1}"
+        self.opened[queue] = self.opened.get(queue, 0) + 1
+        self._forget(queue)
+        name = f"{queue}-{self.opened[queue]}"
         in_all = num_epochs if train_epochs is None else train_epochs
         opened = FeedOpened(-1, queue, name, schema, num_epochs, train_epochs=in_all, once=once)
         feed = self.by_id[name] = Feed(opened, shares)
         return feed, [dataclasses.replace(opened, node=number) for number in shares]
+
+    def _forget(self, queue: str) -> None:
+        """Drops the oldest feeds of a queue that are over."""
+        mine = [name for name, feed in self.by_id.items() if feed.opened.queue == queue]
+        for name in mine[:-KEPT_FEEDS]:
+            if self.by_id[name].is_over():
+                del self.by_id[name]
 
     def close(self, queues: Iterable[str]) -> list[Message]:
         """Says that no further feed will come on these queues."""

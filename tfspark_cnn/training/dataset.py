@@ -13,6 +13,7 @@ from typing import Any
 from tfspark_cnn.errors import ConfigError, TFSparkError
 from tfspark_cnn.feed.reader import Batch, EpochReader
 from tfspark_cnn.feed.schema import Column, Encoding
+from tfspark_cnn.feed.stream_reader import StreamReader
 
 PREFETCH_BATCHES = 2
 """One being taken and one ready: the next batch is cut while a step runs. More only adds memory."""
@@ -77,7 +78,7 @@ def _arranged(values: Sequence[Any], columns: Sequence[Column], single: bool) ->
 
 
 def dataset(
-    reader: EpochReader, layout: Layout, *, failed: Callable[[TFSparkError], TFSparkError]
+    reader: EpochReader | StreamReader, layout: Layout, *, failed: Callable[[TFSparkError], TFSparkError]
 ) -> Any:
     """Gives the dataset over a reader; each iteration of it is the reader's next epoch.
 
@@ -107,7 +108,36 @@ def dataset(
     return keras_fit.own_share(arranged.prefetch(PREFETCH_BATCHES))
 
 
-def _epoch(reader: EpochReader, failed: Callable[[TFSparkError], TFSparkError]) -> Iterator[Batch]:
+def stream(
+    reader: StreamReader,
+    layout: Layout,
+    *,
+    failed: Callable[[TFSparkError], TFSparkError],
+    left: Callable[[], None],
+) -> Iterator[Any]:
+    """Gives the dataset of each `train` call, until the cluster is shut down.
+
+    It is one and the same as long as rows look the same: Keras then goes on with the function it has traced, and
+    TensorFlow, which keeps the Python functions of datasets, does not grow.
+
+    Args:
+        reader: gives the batches.
+        layout: of the elements.
+        failed: told of errors of the feed.
+        left: called when the iterator is closed before its end, as by a `break`.
+    """
+    spec, same = None, None
+    try:
+        while reader.go_on():
+            if reader.spec() != spec:
+                spec, same = reader.spec(), dataset(reader, layout, failed=failed)
+            yield same
+    except GeneratorExit:
+        left()
+        raise
+
+
+def _epoch(reader: EpochReader | StreamReader, failed: Callable[[TFSparkError], TFSparkError]) -> Iterator[Batch]:
     try:
         yield from reader.epoch()
     except TFSparkError as error:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tfspark_cnn.cluster.feeds import Feed, Feeds
+from tfspark_cnn.cluster.feeds import KEPT_FEEDS, Feed, Feeds
 from tfspark_cnn.cluster.messages import (
     Attached,
     Consumed,
@@ -52,6 +52,19 @@ def test_feeds_are_numbered_by_queue() -> None:
     names = [feeds.open(queue, "", 1)[0].opened.feed for queue in ("input", "validation", "input", "input")]
     assert names == ["input-1", "validation-1", "input-2", "input-3"]
     assert list(feeds.by_id) == names
+
+
+def test_feeds_that_all_have_taken_are_forgotten_but_for_the_last() -> None:
+    feeds = Feeds(TOPOLOGY)
+    kept, _ = feeds.open("validation", "", 0)
+    for _ in range(KEPT_FEEDS + 20):
+        feed, _ = feeds.open("input", "", 1)
+        feed.finish([1, 1], 1)
+        for number in SHARES if feed.opened.feed != "input-3" else SHARES[:1]:
+            feed.consume(consumed(number, 1))
+    assert [*feeds.by_id][:3] == ["validation-1", "input-3", "input-20"]
+    assert len(feeds.by_id) == KEPT_FEEDS + 3 and feeds.by_id["validation-1"] is kept
+    assert feeds.open("input", "", 1)[0].opened.feed == f"input-{KEPT_FEEDS + 21}"
 
 
 def test_a_queue_is_closed_once() -> None:
