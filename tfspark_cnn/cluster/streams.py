@@ -232,7 +232,15 @@ def _computed_once(batch: Any) -> Iterator[None]:
     try:
         yield
     finally:
+        _give_up(batch)
+
+
+def _give_up(batch: Any) -> None:
+    """Unpersists. A query that is being stopped interrupts that call, but the micro-batch was fed: it is no failure."""
+    try:
         batch.unpersist()
+    except Exception:  # py4j's; Spark gives the rows up when it finds that nobody refers to them
+        log.info("a micro-batch stays persisted for now", exc_info=True)
 
 
 def _joined(held: list[Any], batch: Any) -> Any:

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pyspark import StorageLevel
 
 from tfspark_cnn.cluster import streams
 from tfspark_cnn.cluster.streams import MicroBatches, Streams, Way, way
@@ -131,6 +132,40 @@ def test_rows_held_at_the_end_are_logged(caplog: pytest.LogCaptureFixture) -> No
 def test_a_checkpoint_of_a_dstream_is_refused() -> None:
     with pytest.raises(ConfigError, match="with a checkpoint directory cannot be fed"):
         pickle.dumps(MicroBatches(lambda _: None, lambda: None, 1))
+
+
+class Persisted:
+    """A DataFrame whose query is being stopped: what is asked of Spark is interrupted."""
+
+    def __init__(self, *, by_user: bool = False) -> None:
+        self.storageLevel = StorageLevel(False, by_user, False, False)
+        self.asked: list[str] = []
+
+    def persist(self, level: StorageLevel) -> None:
+        self.asked.append(f"persist {level.useDisk} {level.useMemory}")
+
+    def unpersist(self) -> None:
+        self.asked.append("unpersist")
+        raise RuntimeError("InterruptedException")
+
+
+def test_a_micro_batch_that_was_fed_stays_fed_where_the_query_is_stopped_meanwhile() -> None:
+    batch = Persisted()
+    with streams._computed_once(batch):
+        assert batch.asked == ["persist True True"]
+    assert batch.asked[1:] == ["unpersist"]
+
+
+def test_clean_up_does_not_hide_what_failed() -> None:
+    with pytest.raises(ValueError, match="first"), streams._computed_once(Persisted()):
+        raise ValueError("first")
+
+
+def test_what_the_user_has_persisted_stays_so() -> None:
+    batch = Persisted(by_user=True)
+    with streams._computed_once(batch):
+        pass
+    assert batch.asked == []
 
 
 def test_partitions_are_counted() -> None:
