@@ -112,7 +112,7 @@ def ssc(spark):
     from pyspark.streaming import StreamingContext
 
     with pytest.warns(FutureWarning, match="DStream is deprecated"):
-        context = StreamingContext(spark.sparkContext, 0.1)
+        context = StreamingContext(spark.sparkContext, 0.5)  # empty batches pile up while the first is slow
     yield context
     context.stop(stopSparkContext=False)
 
