@@ -103,3 +103,11 @@ class Sample:
 
     def __init__(self, number):
         self.number = number
+
+
+def give_up_after(args, ctx):
+    """Takes so many batches, and fails."""
+    feed = ctx.get_data_feed()
+    for _ in range(args["batches"]):
+        feed.next_batch(10)
+    raise ValueError("gives up")

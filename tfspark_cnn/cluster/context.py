@@ -9,7 +9,7 @@ from __future__ import annotations
 import getpass
 import itertools
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from tfspark_cnn.cluster.link import Link
@@ -144,20 +144,63 @@ class NodeContext:
             >>> train = ctx.dataset("image", "label", batch_size=64)      # doctest: +SKIP
             >>> model.fit(train, epochs=ctx.num_epochs)                   # doctest: +SKIP
         """
-        from tfspark_cnn.training.dataset import Layout, checked_augment, dataset
+        from tfspark_cnn.training.dataset import Layout, dataset
 
-        layout, drawn = Layout.of(features, label), checked_augment(augment)
-        what, cure = "ctx.dataset expected an on_bad_image", "skip leaves out the row of an image that is none"
-        bad = chosen(on_bad_image, OnBadImage, what=what, otherwise=cure)
-        options = ReaderOptions(
-            columns=layout.columns,
+        layout, how = Layout.of(features, label), _checked_how(on_bad_image, augment)
+        reader = self._feeds.reader(name, self._reader_options(layout.columns, batch_size, shuffle))
+        return dataset(reader, layout, failed=self._feeds.guard, **how)
+
+    def stream(
+        self,
+        features: str | Column | Sequence[str | Column],
+        label: str | Column | Sequence[str | Column] | None = None,
+        *,
+        batch_size: int,
+        name: str = "train",
+        shuffle: bool = True,
+        on_bad_image: str = OnBadImage.RAISE,
+        augment: Callable[[Any, Any], Any] | None = None,
+    ) -> Iterator[Any]:
+        """Gives a `tf.data.Dataset` for each `cluster.train` call, and so for each micro-batch of a stream.
+
+        Waits for the next call, and ends when the cluster is shut down. All nodes get the same calls, in step. Take the
+        passes over a dataset before the next one is asked for; those not taken are skipped. Leaving the loop early
+        says that this node wants no more rows, so all nodes should do it at the same call.
+
+        Args:
+            features: as in `dataset`; so are all others.
+            label: likewise.
+            batch_size: rows per step of this node.
+            name: of the feed: `train`, or the `qname` of the stream.
+            shuffle: whether rows come in a seeded random order.
+            on_bad_image: likewise.
+            augment: likewise.
+
+        Returns:
+            An iterator of datasets.
+
+        Raises:
+            ConfigError: this node is not fed, or batch_size is not a positive number.
+            FeedError: more passes are asked for than the call gives.
+
+        Example:
+            >>> for rows in ctx.stream("image", "label", batch_size=32):  # doctest: +SKIP
+            ...     model.fit(rows, epochs=ctx.num_epochs)
+        """
+        from tfspark_cnn.training.dataset import Layout, stream
+
+        layout, how = Layout.of(features, label), _checked_how(on_bad_image, augment)
+        reader = self._feeds.stream(name, self._reader_options(layout.columns, batch_size, shuffle))
+        return stream(reader, layout, failed=self._feeds.guard, left=lambda: self._feeds.end_stream(name), **how)
+
+    def _reader_options(self, columns: tuple[Column, ...], batch_size: int, shuffle: bool) -> ReaderOptions:
+        return ReaderOptions(
+            columns=columns,
             batch_rows=_checked_batch_size(batch_size, len(self.gpus)),
             replicas=max(1, len(self.gpus)),
             shuffle=shuffle,
             seed=self.seed,
         )
-        reader = self._feeds.reader(name, options)
-        return dataset(reader, layout, failed=self._feeds.guard, on_bad_image=bad, augment=drawn)
 
     def get_data_feed(
         self,
@@ -245,6 +288,14 @@ def serve_variables(held: HeldPort) -> None:
 
     parameter_server.serve()
     held.release()
+
+
+def _checked_how(on_bad_image: str, augment: object) -> dict[str, Any]:
+    from tfspark_cnn.training.dataset import checked_augment
+
+    what, cure = "ctx.dataset expected an on_bad_image", "skip leaves out the row of an image that is none"
+    bad = chosen(on_bad_image, OnBadImage, what=what, otherwise=cure)
+    return {"on_bad_image": bad, "augment": checked_augment(augment)}
 
 
 def _checked_batch_size(batch_size: object, gpus: int) -> int:

@@ -33,6 +33,7 @@ from tfspark_cnn.feed.data_feed import DataFeed
 from tfspark_cnn.feed.inbox import Inbox
 from tfspark_cnn.feed.reader import Attachment, EpochReader, NodeFeed, Progress, ReaderOptions, no_more_epochs
 from tfspark_cnn.feed.spill import Spill
+from tfspark_cnn.feed.stream_reader import StreamReader
 from tfspark_cnn.feed.train_rows import TrainRows
 
 log = logging.getLogger(__name__)
@@ -106,7 +107,7 @@ class _Queue:
     closed: bool = False
     unwanted: bool = False
     datasets: int = 0
-    readers: weakref.WeakSet[EpochReader | TrainRows] = field(default_factory=weakref.WeakSet)
+    readers: weakref.WeakSet[EpochReader | StreamReader | TrainRows] = field(default_factory=weakref.WeakSet)
     rows_taken: int = 0
     rows_skipped: int = 0
     _latest: dict[tuple[int, str], Progress] = field(default_factory=dict)  # the newest last
@@ -191,6 +192,37 @@ class NodeFeeds:
         )
         queue.readers.add(reader)
         return reader
+
+    def stream(self, name: str, options: ReaderOptions) -> StreamReader:
+        """Gives a new reader of one `train` call after the other of the feed that `ctx.stream(name=...)` names.
+
+        Raises:
+            ConfigError: there is no such feed.
+        """
+        name = self._queue_of(name)
+        for left in self._leave(name):
+            left.store.discard()
+        queue = self._queue(name)
+        number, queue.datasets = queue.datasets, queue.datasets + 1
+        reader = StreamReader(
+            number,
+            options,
+            next_feed=lambda index: self._next_or_none(name, index),
+            attach=self._attach,
+            progress=lambda progress: self._progress(name, progress),
+            first_feed=queue.left,
+        )
+        queue.readers.add(reader)
+        return reader
+
+    def end_stream(self, name: str) -> None:
+        """Takes note that map_fun has left a stream before its end: this node wants no more rows of that queue.
+
+        May be called by the garbage collector, so it waits for nobody.
+        """
+        queue = self._queue_of(name)
+        self._want_no_more(queue)
+        self._link.send_latest(("detached", queue), Detached(self._link.node, queue))
 
     def data_feed(self, name: str, *, train_mode: bool, input_mapping: Mapping[str, str] | None) -> DataFeed:
         """Gives a feed of Python rows over a queue; all feeds of one queue take from the same rows.

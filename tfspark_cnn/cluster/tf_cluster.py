@@ -19,7 +19,7 @@ from typing import Any
 import cloudpickle
 
 from tfspark_cnn import env
-from tfspark_cnn.cluster import feed_data, policy, slots, topology
+from tfspark_cnn.cluster import feed_data, policy, slots, streams, topology
 from tfspark_cnn.cluster.coordinator import Coordinator, addresses
 from tfspark_cnn.cluster.feed_events import FeedEvents
 from tfspark_cnn.cluster.feed_job import FeedJob
@@ -29,6 +29,7 @@ from tfspark_cnn.cluster.node_feeds import schema_text
 from tfspark_cnn.cluster.node_plan import Cache, RunOptions
 from tfspark_cnn.cluster.node_task import NodeTask
 from tfspark_cnn.cluster.state import ClusterState
+from tfspark_cnn.cluster.streams import MicroBatches, Streams
 from tfspark_cnn.errors import (
     ClusterError,
     ClusterStopped,
@@ -82,6 +83,7 @@ class TFCluster:
         self._stopped = False
         self._jobs: list[FeedJob] = []
         self._reports: deque[FeedReport] = deque(maxlen=REPORTS_KEPT)
+        self._streams = Streams()
         self._tensorboard: Any = None
         self._finalizer = weakref.finalize(self, _end, coordinator, launch)  # also runs when the program ends
 
@@ -218,7 +220,9 @@ class TFCluster:
         computes each epoch anew. When all nodes stop early, so does the Spark job.
 
         Args:
-            data: a DataFrame, or an RDD of tuples, lists, dicts, Rows, NumPy arrays or single values (`feed.rows`).
+            data: a DataFrame, or an RDD of tuples, lists, dicts, Rows, NumPy arrays or single values (`feed.rows`). A
+                DStream of such RDDs: `train` returns at once, and each RDD is fed as it comes, as by `foreach_batch`;
+                what goes wrong is raised by `shutdown(ssc)`.
             num_epochs: how often each row is to be taken; 0: until every node has stopped asking.
             feed_timeout: seconds without any progress, of Spark or of a node, after which the cluster is given up.
             qname: the queue; `input` is what `ctx.dataset(name="train")` reads.
@@ -231,6 +235,9 @@ class TFCluster:
             FeedTimeout: nothing moved for `feed_timeout` seconds.
             NodeError: a node failed. Errors of our own tree, as SchemaError, come as they were raised on the node.
         """
+        if streams.is_dstream(data):
+            self._register(data, num_epochs, feed_timeout, qname, validation)
+            return
         self._check_train(data, num_epochs, qname)
         with self._cancelled_on_error():
             if validation is not None:
@@ -255,8 +262,65 @@ class TFCluster:
                 if number == num_epochs or not self._asking(self._coordinator.state, qname):
                     return
 
+    def foreach_batch(self, num_epochs: int = 1, feed_timeout: float = 600, qname: str = "input") -> MicroBatches:
+        """Gives a function for `writeStream.foreachBatch`: each micro-batch becomes a `train` call.
+
+        On the nodes, `ctx.stream` gives a dataset for each. A micro-batch with fewer rows than nodes is held over, and
+        goes with the next one; what is held at the end is logged, and is the attribute `held`. A micro-batch is
+        persisted while it is fed, unless it is already. A node that fails ends the query with its error, and so does a
+        micro-batch that comes when all nodes have stopped asking, or the cluster is being shut down: call
+        `query.stop()` first.
+
+        Args:
+            num_epochs: how often each row is to be taken, at least 1.
+            feed_timeout: as in `train`, for each micro-batch.
+            qname: the queue.
+
+        Raises:
+            ConfigError: the cluster is not in InputMode.SPARK, or the arguments cannot be.
+
+        Example:
+            >>> query = stream_df.writeStream.foreachBatch(cluster.foreach_batch()).start()      # doctest: +SKIP
+        """
+        self._check_fed(None, "foreach_batch", qname)
+        self._check_epochs(num_epochs)
+        return self._streams.open(
+            lambda data: self.train(data, num_epochs, feed_timeout, qname),
+            unwanted=lambda: self._unwanted(qname),
+            nodes=len(self._coordinator.state.topology.data_nodes),
+            num_epochs=num_epochs,
+        )
+
+    def _register(self, dstream: Any, num_epochs: int, feed_timeout: float, qname: str, validation: Any) -> None:
+        if validation is not None:
+            raise ConfigError(
+                "train got a DStream and validation rows, expected these with a DataFrame or an RDD",
+                hint="leave out validation",
+            )
+        self._streams.register(dstream, self.foreach_batch(num_epochs, feed_timeout, qname))
+
+    def _unwanted(self, qname: str) -> str | None:
+        """Says why no node will take a further feed, or gives None.
+
+        Raises:
+            NodeError: a node has failed since the last one.
+        """
+        if self._stopped:
+            return "the cluster was stopped"
+        with self._cancelled_on_error():
+            self._raise_error()
+        state = self._coordinator.state
+        if qname in state.feeds.closed:
+            return "the cluster is being shut down"
+        return None if self._asking(state, qname) else f"no node asks for rows on {qname!r} any more"
+
     def _check_train(self, data: Any, num_epochs: int, qname: str) -> None:
         self._check_fed(data, "train", qname)
+        streams.refuse_streaming(data)
+        self._check_epochs(num_epochs)
+
+    @staticmethod
+    def _check_epochs(num_epochs: int) -> None:
         if isinstance(num_epochs, bool) or not isinstance(num_epochs, int) or num_epochs < 0:
             raise ConfigError(f"num_epochs is {num_epochs!r}, expected 0 or more", hint="0: as many as nodes ask for")
 
@@ -271,7 +335,8 @@ class TFCluster:
         if qname not in self._options.queues:
             known = ", ".join(self._options.queues)
             raise ConfigError(f"there is no queue {qname!r}: they are {known}", hint="name it in run(queues=...)")
-        feed_data.check(data, method)
+        if data is not None:
+            feed_data.check(data, method)
 
     def _report(self, job: FeedJob) -> None:
         """Keeps the figures of a feed, and forgets the feed before the last of its queue."""
@@ -414,7 +479,7 @@ class TFCluster:
         """Waits until map_fun has returned on every node, ends the nodes, and gives what it returned.
 
         Args:
-            ssc: a StreamingContext to stop first.
+            ssc: a StreamingContext to stop first, when the rows it has received are fed.
             grace_secs: accepted for TensorFlowOnSpark's programs; nodes are waited for, so nobody needs to guess.
             timeout: seconds after which nodes that still work are stopped; -1: none.
 
@@ -424,13 +489,15 @@ class TFCluster:
         Raises:
             NodeError: a node failed.
             ClusterError: nodes still worked at the time limit.
+            TFSparkError: a batch of a stream could not be fed.
         """
         if self._results is not None:
             return self._results
+        if ssc is not None:  # also where a batch of it has ended the cluster
+            ssc.stop(stopSparkContext=False, stopGraceFully=True)
+        self._raise_stream_failure()
         if self._stopped:
             raise ClusterStopped("shutdown was called on a cluster that was cancelled", hint="run a new one")
-        if ssc is not None:
-            ssc.stop(stopSparkContext=False, stopGraceFully=True)
         with self._cancelled_on_error():
             self._coordinator.act(lambda state: state.feeds.close(self._options.queues))
             returned = self._coordinator.wait(lambda s: not s.working(), timeout_s=None if timeout < 0 else timeout)
@@ -468,6 +535,8 @@ class TFCluster:
             self.cancel(f"the driver's block was left by {type(error).__name__}")
         elif not self._stopped:
             self.shutdown()
+        else:
+            self._raise_stream_failure()
 
     # --- looking at it -----------------------------------------------------------------------------------------------
 
@@ -510,6 +579,13 @@ class TFCluster:
         assert self._options.log_dir is not None
         self._tensorboard = start(self._options.log_dir, host=_driver_address(self._spark)[1])
 
+    def _raise_stream_failure(self) -> None:
+        """Raises what went wrong in a thread of Spark's that feeds a stream, if nobody was told yet."""
+        failure = self._streams.take_failure()
+        if failure is not None:
+            with self._cancelled_on_error():
+                raise failure
+
     def _raise_error(self) -> None:
         error = self._coordinator.error()
         if error is not None:
@@ -536,6 +612,7 @@ class TFCluster:
         self._stopped = True
         for job in self._jobs:
             job.cancel()
+        self._streams.close()
         self._launch.join(STOP_S)
         if self._tensorboard is not None:
             self._tensorboard.stop()

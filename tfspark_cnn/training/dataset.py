@@ -14,6 +14,7 @@ from typing import Any
 from tfspark_cnn.errors import ConfigError, TFSparkError
 from tfspark_cnn.feed.columns import Column, OnBadImage
 from tfspark_cnn.feed.reader import EpochReader
+from tfspark_cnn.feed.stream_reader import StreamReader
 
 PREFETCH_BATCHES = 2
 """One being taken and one ready: the next batch is cut while a step runs. More only adds memory."""
@@ -81,7 +82,7 @@ def _arranged(values: Sequence[Any], columns: Sequence[Column], single: bool) ->
 
 
 def dataset(
-    reader: EpochReader,
+    reader: EpochReader | StreamReader,
     layout: Layout,
     *,
     failed: Callable[[TFSparkError], TFSparkError],
@@ -137,6 +138,37 @@ def dataset(
     return keras_fit.own_share(elements.prefetch(PREFETCH_BATCHES))
 
 
+def stream(
+    reader: StreamReader,
+    layout: Layout,
+    *,
+    failed: Callable[[TFSparkError], TFSparkError],
+    left: Callable[[], None],
+    **how: Any,
+) -> Iterator[Any]:
+    """Gives the dataset of each `train` call, until the cluster is shut down.
+
+    It is one and the same as long as rows look the same: Keras then goes on with the function it has traced, and
+    TensorFlow, which keeps the Python functions of datasets, does not grow.
+
+    Args:
+        reader: gives the batches.
+        layout: of the elements.
+        failed: told of errors of the feed.
+        left: called when the iterator is closed before its end, as by a `break`.
+        how: on_bad_image and augment, as of `dataset`.
+    """
+    spec, same = None, None
+    try:
+        while reader.go_on():
+            if reader.spec() != spec:
+                spec, same = reader.spec(), dataset(reader, layout, failed=failed, **how)
+            yield same
+    except GeneratorExit:
+        left()
+        raise
+
+
 def checked_augment(augment: object) -> Augment | None:
     """Gives the function that `ctx.dataset(augment=...)` got.
 
@@ -168,7 +200,7 @@ def _augmented(augment: Augment, element: Any, seed: Any, *, labelled: bool, gav
     return (made, element[1]) if labelled else made
 
 
-def _signature(reader: EpochReader, *, placed: bool) -> tuple[Any, ...]:
+def _signature(reader: EpochReader | StreamReader, *, placed: bool) -> tuple[Any, ...]:
     import tensorflow as tf
 
     columns = [tf.TensorSpec((None, *spec.shape), _tf_dtype(spec.dtype), name=spec.name) for spec in reader.spec()]
@@ -177,7 +209,7 @@ def _signature(reader: EpochReader, *, placed: bool) -> tuple[Any, ...]:
 
 
 def _epoch(
-    reader: EpochReader, failed: Callable[[TFSparkError], TFSparkError], *, placed: bool
+    reader: EpochReader | StreamReader, failed: Callable[[TFSparkError], TFSparkError], *, placed: bool
 ) -> Iterator[tuple[Any, ...]]:
     try:
         for batch in reader.placed():

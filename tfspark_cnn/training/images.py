@@ -16,6 +16,7 @@ import tensorflow as tf
 from tfspark_cnn.errors import FeedError, SchemaError, TFSparkError
 from tfspark_cnn.feed.columns import Column, Encoding, OnBadImage, Resize
 from tfspark_cnn.feed.reader import EpochReader
+from tfspark_cnn.feed.stream_reader import StreamReader
 
 log = logging.getLogger(__name__)
 
@@ -94,7 +95,7 @@ class ImageDecoder:
     def __init__(
         self,
         columns: Sequence[Column],
-        reader: EpochReader,
+        reader: EpochReader | StreamReader,
         *,
         on_bad_image: OnBadImage,
         failed: Callable[[TFSparkError], TFSparkError],
