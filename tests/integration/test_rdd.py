@@ -59,7 +59,7 @@ def test_partitions_whose_types_can_be_cast_are_cast_to_those_of_the_first(spark
 
 
 def test_partitions_whose_types_cannot_be_cast_are_refused(spark):
-    with pytest.raises(SchemaError, match=r"'_1': expected int64 as in the first partition, received double"):
+    with pytest.raises(SchemaError, match=r"'_1', partition 2: expected int64 as in the first partition"):
         fed(spark, rdd_of(spark, lambda n: (n if n < 7 else n + 0.5,)), ["_1"])
 
 

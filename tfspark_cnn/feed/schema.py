@@ -185,7 +185,7 @@ def decode(
         SchemaError: a null, a row of another shape than the first one or than the one asked for, or a value that the
             column was asked to refuse (`classes`, `finite`).
     """
-    array = _as_type(array, column, "" if origin is None else f"partition {origin(first_row)[0]}, ")
+    array = _as_type(array, column, "" if origin is None else f", partition {origin(first_row)[0]}")
     column = infer_shape(array, column, first_row=first_row, origin=origin)
     assert column.shape is not None  # of a concrete column
     if len(array) == 0:
@@ -441,7 +441,7 @@ def _as_type(array: pa.Array | pa.ChunkedArray, column: ResolvedColumn, place: s
         return array.cast(column.type)
     except pa.ArrowException as error:
         raise SchemaError(
-            f"column {column.name!r}: {place}expected {column.type} as in the first partition, "
+            f"column {column.name!r}{place}: expected {column.type} as in the first partition, "
             f"received {array.type}: {error}",
             hint="bring all rows to one type before train: rdd.map(lambda row: ...), or use a DataFrame",
         ) from error

@@ -449,7 +449,7 @@ def test_an_unusable_first_row_is_named_by_partition() -> None:
 
 def test_a_partition_of_another_type_is_named() -> None:
     column = resolve(pa.schema([("x", pa.int64())]), "x")
-    with pytest.raises(SchemaError, match="column 'x': partition 4, expected int64 as in the first partition"):
+    with pytest.raises(SchemaError, match="column 'x', partition 4: expected int64 as in the first partition"):
         decode(pa.array([1.5]), column, origin=lambda row: (4, 0))
 
 
