@@ -56,7 +56,9 @@ class Report(Message):
 
 @dataclass(frozen=True)
 class Returned(Message):
-    """map_fun has returned; the process waits to be let go."""
+    """map_fun has returned; the process waits to be let go. Its inbox has refused so many calls."""
+
+    refused: int = 0
 
 
 @dataclass(frozen=True)

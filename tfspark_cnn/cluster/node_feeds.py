@@ -95,6 +95,11 @@ class NodeFeeds:
         """Rows given out for training so far."""
         return sum(reader.rows_taken for reader in self._readers.get(TRAIN_QUEUE, []))
 
+    @property
+    def refused(self) -> int:
+        """How many calls the inbox has refused."""
+        return self._inbox.refused if self._inbox else 0
+
     def num_epochs(self) -> int:
         """Gives `num_epochs` of the newest `train` call on the training queue, waiting for the first one."""
         self._next(TRAIN_QUEUE, 0)

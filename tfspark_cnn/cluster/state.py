@@ -54,6 +54,7 @@ class NodeState:
     returned: bool = False
     let_go: bool = False
     exited: bool = False
+    refused: int = 0
     metrics: dict[str, Any] = field(default_factory=dict)
 
 
@@ -105,7 +106,7 @@ class ClusterState:
         return []
 
     def _returned(self, event: Returned) -> list[Message]:
-        self.nodes[event.node].returned = True
+        self.nodes[event.node].returned, self.nodes[event.node].refused = True, event.refused
         return self._let_go()
 
     def _exited(self, event: Exited) -> list[Message]:

@@ -423,6 +423,14 @@ class TFCluster:
         from the last map_fun's return until nothing was left."""
         return dict(self._timings)
 
+    @property
+    def refused_calls(self) -> int:
+        """How many calls strangers made: without the secret of the cluster, or with what no part of it sends.
+
+        Those of the coordinator are counted at once, those of a node when its map_fun has returned.
+        """
+        return self._coordinator.refused
+
     def add_progress_listener(self, listener: Callable[[dict[str, Any]], None]) -> None:
         """Calls `listener` with each `ctx.report(...)` of a node, as a dict with its name under `node`.
 
@@ -469,6 +477,12 @@ class TFCluster:
             self._tensorboard.stop()
         self._finalizer.detach()
         self._coordinator.close()
+        if self.refused_calls:
+            log.warning(
+                "%d calls to the coordinator or to nodes came without the secret of the cluster, or carried what no "
+                "part of it sends; they were refused",
+                self.refused_calls,
+            )
 
 
 def who_waits(state: ClusterState, feed: str) -> str:

@@ -23,11 +23,11 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import flight
 
-from tfspark_cnn.errors import FeedError, TFSparkError
+from tfspark_cnn.errors import FeedError, ProtocolError, TFSparkError
 from tfspark_cnn.feed.cache import FeedStore
 from tfspark_cnn.feed.exchange import Exchanges
 from tfspark_cnn.feed.fingerprint import Fingerprint
-from tfspark_cnn.feed.transport import Service, endpoint
+from tfspark_cnn.feed.transport import Service, endpoint, named
 
 OPEN_WAIT_S = 30.0
 """How long a stream waits for its feed to be announced to this node: the announcement travels another way."""
@@ -59,10 +59,10 @@ class Mark:
         """Reads them.
 
         Raises:
-            FeedError: they are something else.
+            ProtocolError: they are something else.
         """
         if len(body) != _MARK.size or body[:1] not in (BATCH, COMMIT):
-            raise FeedError(f"a stream carries {len(body)} unknown bytes of metadata, expected {_MARK.size}")
+            raise ProtocolError(f"a stream carries {len(body)} unknown bytes of metadata, expected {_MARK.size}")
         return cls(*_MARK.unpack(body))
 
 
@@ -102,19 +102,24 @@ class Inbox(Service):
     def do_put(self, context: Any, descriptor: Any, reader: Any, writer: Any) -> None:
         """Takes one share; see the top of this module."""
         try:
-            share = json.loads(descriptor.command)
-            store, partition = self._store(share["feed"]), int(share["partition"])
+            feed, partition = named(descriptor, "feed")
+            store = self._store(feed)
             writer.write(Mark(BATCH, *store.resume(partition)).pack())
             self._receive(store, partition, reader, writer)
+        except ProtocolError as error:  # nothing of it was kept, so the feeders under way are not concerned
+            raise self.refuse(str(error)) from error
         except TFSparkError as error:
             self._broken(error)
             raise flight.FlightServerError(str(error)) from error
-        except (ValueError, KeyError, TypeError) as error:
-            raise flight.FlightServerError(f"not a share of a feed: {type(error).__name__}") from error
 
     def do_exchange(self, context: Any, descriptor: Any, reader: Any, writer: Any) -> None:
         """Serves one partition of `cluster.inference`; see `exchange`."""
-        self.exchanges.serve(descriptor, reader, writer)
+        try:
+            self.exchanges.serve(descriptor, reader, writer)
+        except ProtocolError as error:
+            raise self.refuse(str(error)) from error
+        except TFSparkError as error:
+            raise flight.FlightServerError(str(error)) from error
 
     def _receive(self, store: FeedStore, partition: int, reader: Any, writer: Any) -> None:
         for chunk in reader:
@@ -128,7 +133,7 @@ class Inbox(Service):
     def _store(self, feed: str) -> FeedStore:
         with self._opened:
             if not self._opened.wait_for(lambda: feed in self._stores, OPEN_WAIT_S):
-                raise flight.FlightServerError(f"feed {feed!r} was not announced to this node in {OPEN_WAIT_S:.0f} s")
+                raise ProtocolError(f"feed {feed[:80]!r} was not announced to this node in {OPEN_WAIT_S:.0f} s")
             return self._stores[feed]
 
 
