@@ -13,6 +13,7 @@ One `do_put` stream carries the share that one try of one partition has for this
 
 from __future__ import annotations
 
+import functools
 import json
 import struct
 import threading
@@ -154,13 +155,16 @@ class Share:
         self._partition = partition
         self._skipped = Fingerprint()
         self._writer, self._reader = client.do_put(descriptor(feed, partition), schema)
-        resume = self._answer()
-        self._held, self._expected = resume.row, resume.fingerprint
+
+    @functools.cached_property
+    def _resume(self) -> Mark:
+        """Where to go on; read when it is needed, so that the streams to several nodes begin side by side."""
+        return self._answer()
 
     def send(self, batch: pa.RecordBatch) -> None:
         """Sends the next rows of the share; blocks while the inbox takes none."""
         start, self.rows = self.rows, self.rows + batch.num_rows
-        skip = min(max(0, self._held - start), batch.num_rows)
+        skip = min(max(0, self._resume.row - start), batch.num_rows)
         if skip:
             self._compare(batch.slice(0, skip))
         if skip < batch.num_rows:
@@ -168,16 +172,26 @@ class Share:
 
     def commit(self) -> None:
         """Ends the share, and waits until the inbox has all of it."""
+        self.end()
+        self.confirm()
+
+    def end(self) -> None:
+        """Says that these were all rows of the share."""
+        assert self._resume  # the first answer comes before that to the commit
         self._writer.write_metadata(Mark(COMMIT, self.rows).pack())
+
+    def confirm(self) -> None:
+        """Waits until the inbox has all of the share."""
         self._answer()
         self._writer.close()
 
     def _compare(self, batch: pa.RecordBatch) -> None:
         self._skipped.update(batch)
-        if self._skipped.rows == self._held and self._skipped.value() != self._expected:
+        held = self._resume
+        if self._skipped.rows == held.row and self._skipped.value() != held.fingerprint:
             raise FeedError(
                 f"partition {self._partition} changed between tries: "
-                f"its first {self._held} rows for a node are not those sent before",
+                f"its first {held.row} rows for a node are not those sent before",
                 hint="make the data deterministic (no rand(), no unordered limit), or checkpoint it before train",
             )
 

@@ -74,7 +74,9 @@ class Feeder:
             row += batch.num_rows
         shares = shares or self._open(partition, self.schema, clients)
         for share in shares:
-            share.commit()
+            share.end()
+        for share in shares:
+            share.confirm()
         return [share.rows for share in shares]
 
     def _open(self, partition: int, schema: pa.Schema, clients: Sequence[object]) -> list[Share]:

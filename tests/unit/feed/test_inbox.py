@@ -101,7 +101,7 @@ def test_a_feeder_killed_half_way_is_resumed_where_it_stopped(node: Node, how: s
     else:
         del first  # without a word: the call is cancelled
     second = node.share()
-    assert second._held == 10
+    assert second._resume.row == 10
     second.send(rows(0, 7))
     second.send(rows(7, 14))
     second.send(rows(14, 20))
@@ -112,7 +112,7 @@ def test_a_feeder_killed_half_way_is_resumed_where_it_stopped(node: Node, how: s
 
 def test_rows_of_a_killed_feeder_that_come_late_are_left_out(node: Node) -> None:
     slow, quick = node.share(), node.share()
-    assert slow._held == quick._held == 0
+    assert slow._resume.row == quick._resume.row == 0
     quick.send(rows(0, 12))
     node.await_rows(0, 12)
     slow.send(rows(0, 8))
@@ -163,7 +163,7 @@ def test_a_twin_that_comes_after_the_commit_sends_nothing(node: Node) -> None:
 @pytest.mark.parametrize("secret", ["", "Secret", "secret2"])
 def test_a_feeder_without_the_secret_is_refused_and_counted(node: Node, secret: str) -> None:
     with pytest.raises(flight.FlightUnauthenticatedError, match="the secret of this cluster is missing or wrong"):
-        Share(node.client(secret), feed="input-1", partition=0, schema=SCHEMA)
+        Share(node.client(secret), feed="input-1", partition=0, schema=SCHEMA).commit()
     assert node.inbox.refused == 1
     assert (node.held(), node.broken) == ([], [])
 
@@ -171,7 +171,7 @@ def test_a_feeder_without_the_secret_is_refused_and_counted(node: Node, secret: 
 def test_a_client_that_shows_no_secret_at_all_is_refused(node: Node) -> None:
     with flight.FlightClient(node.inbox.location) as client:
         with pytest.raises(flight.FlightUnauthenticatedError, match="missing or wrong"):
-            Share(client, feed="input-1", partition=0, schema=SCHEMA)
+            Share(client, feed="input-1", partition=0, schema=SCHEMA).commit()
         with pytest.raises(flight.FlightUnauthenticatedError, match="missing or wrong"):
             list(client.list_flights())
     assert node.inbox.refused == 2
@@ -180,7 +180,7 @@ def test_a_client_that_shows_no_secret_at_all_is_refused(node: Node) -> None:
 def test_a_feed_that_was_not_announced_is_refused_by_its_name(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inbox_module, "OPEN_WAIT_S", 0.01)
     with pytest.raises(flight.FlightServerError, match="feed 'input-7' was not announced to this node in 0 s"):
-        node.share(feed="input-7")
+        node.share(feed="input-7").commit()
     assert node.broken == [], "the feeder tells; the node has done nothing wrong"
 
 
@@ -200,7 +200,7 @@ def test_a_feed_that_was_removed_takes_no_more_rows(node: Node, monkeypatch: pyt
     node.inbox.remove("input-1")
     node.inbox.remove("input-1")
     with pytest.raises(flight.FlightServerError, match="feed 'input-1' was not announced"):
-        node.share()
+        node.share().commit()
 
 
 @pytest.mark.parametrize(

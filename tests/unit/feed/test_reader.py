@@ -112,7 +112,8 @@ class Cluster:
         )
 
     def readers(self, batch_rows: int, **options: Any) -> list[EpochReader]:
-        return [self.reader(node=node.share, batch_rows=batch_rows, **options) for node in self.nodes]
+        number = options.pop("number", 0)
+        return [self.reader(number, node=node.share, batch_rows=batch_rows, **options) for node in self.nodes]
 
     # --- what feeders do ---------------------------------------------------------------------------------------------
 
@@ -479,3 +480,16 @@ def test_a_feed_with_fewer_rows_than_nodes_is_an_error_of_the_epoch() -> None:
         for reader in readers:
             with pytest.raises(EmptyFeedError, match="expected at least 1 row on each worker"):
                 ids(reader)
+
+
+@pytest.mark.timeout(60)
+def test_ten_thousand_tiny_partitions_are_read_once_and_in_order() -> None:
+    parts = [number % 4 for number in range(10_000)]
+    with cluster_of(2) as cluster:
+        cluster.feed(cluster.open(2), parts)
+        pairs = [cluster.readers(64, number=number, shuffle=bool(number)) for number in (0, 1)]
+        in_order, shuffled = [[ids(reader) for reader in pair] for pair in pairs]
+    for epoch in (in_order, shuffled):
+        assert sorted(row for node in epoch for row in flat(node)) == list(range(sum(parts)))
+        assert len(epoch[0]) == len(epoch[1])
+    assert all(flat(node) == sorted(flat(node)) for node in in_order)

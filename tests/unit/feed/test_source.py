@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given
@@ -107,6 +109,27 @@ def test_a_partition_without_rows_is_committed_on_every_node(nodes: list[Node]) 
     assert feeder(nodes).send(1, [batch_of(0, 0)]) == [0, 0, 0]
     for node in nodes:
         node.store.close(2, 0)
+
+
+@pytest.mark.timeout(30)
+def test_tiny_partitions_of_feeders_side_by_side_arrive_once_and_in_order(nodes: list[Node]) -> None:
+    sizes, shares = [number % 4 for number in range(300)], {}
+
+    def feed(numbers: list[int]) -> None:
+        for number in numbers:
+            shares[number] = feeder(nodes).send(number, partition_of(number, sizes[number], 2))
+
+    # One from the front and one from the back: rows of later partitions wait for those before.
+    feeders = [threading.Thread(target=feed, args=(n,)) for n in (list(range(150)), list(range(299, 149, -1)))]
+    for one in feeders:
+        one.start()
+    for one in feeders:
+        one.join()
+    for node, total in zip(nodes, np.sum(list(shares.values()), axis=0).tolist(), strict=True):
+        node.store.close(300, total)
+        assert (node.rows(), node.broken) == (sorted(node.rows()), [])
+    assert sum(len(node.rows()) for node in nodes) == sum(sizes)
+    assert len({row for node in nodes for row in node.rows()}) == sum(sizes)
 
 
 def test_a_feeder_that_failed_half_way_is_repeated_in_other_batches(nodes: list[Node]) -> None:
