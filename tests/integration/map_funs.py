@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -39,6 +40,9 @@ def describe(args, ctx):
 
 def read_epochs(args, ctx):
     """Reads the feed without TensorFlow: per epoch the `id` of each row of each batch, and what was there at start."""
+    if "disk_bytes" in args:  # what a full disk does, without filling one
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (args["disk_bytes"], args["disk_bytes"]))
     columns = (Column("x"), Column("id"))
     options = ReaderOptions(columns, args.get("batch", 32), shuffle=args.get("shuffle", True), seed=ctx.seed)
     reader = ctx._feeds.reader("train", options)

@@ -212,7 +212,8 @@ class TFCluster:
             num_epochs: how often each row is to be taken; 0: until every node has stopped asking.
             feed_timeout: seconds without any progress, of Spark or of a node, after which the cluster is given up.
             qname: the queue; `input` is what `ctx.dataset(name="train")` reads.
-            validation: a DataFrame for `ctx.dataset(name="validation")`, fed before `data` and kept for all epochs.
+            validation: a DataFrame or RDD for `ctx.dataset(name="validation")`, fed before `data` and kept for all
+                epochs.
 
         Raises:
             ConfigError: the cluster is not in InputMode.SPARK, or the arguments cannot be.
