@@ -49,6 +49,16 @@ def read_epochs(args, ctx):
     return [[batch[1].tolist() for batch in reader.epoch()] for _ in range(ctx.num_epochs or args["epochs"])]
 
 
+def read_and_meet(args, ctx):
+    """As `read_epochs`, and meets the other nodes after each epoch."""
+    options = ReaderOptions((Column("id"),), 16, seed=ctx.seed)
+    reader, epochs = ctx._feeds.reader("train", options), []
+    for _ in range(ctx.num_epochs):
+        epochs.append([batch[0].tolist() for batch in reader.epoch()])
+        ctx.barrier()
+    return epochs
+
+
 def raise_on(args, ctx):
     """Raises on the node that args names; the others wait."""
     if (ctx.job_name, ctx.task_index) == tuple(args["node"]):

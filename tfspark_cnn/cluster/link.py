@@ -58,13 +58,13 @@ class Link:
         self._answered.wait(SILENCE_S)
 
     def send(self, event: Message) -> None:
-        """Sends an event and waits until the coordinator has it.
+        """Sends an event and waits until the coordinator has it, through a pause of the driver too.
 
         Raises:
             ClusterError: the coordinator is gone or refused it.
         """
         with self._lock:
-            transport.call(self._client, "event", messages.encode(event))
+            transport.call(self._client, "event", messages.encode(event), timeout_s=SILENCE_S)
 
     def send_latest(self, key: Hashable, event: Message) -> None:
         """Sends an event soon, without waiting; a newer one with the same key replaces it if it has not left yet."""
