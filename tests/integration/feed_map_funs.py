@@ -80,6 +80,13 @@ def add_up_vectors(args, ctx):
         feed.batch_results([float(sum(features["values"])) for _, features in feed.next_batch(7)])
 
 
+def first_value(args, ctx):
+    """Answers each row with its first value."""
+    feed = ctx.get_data_feed(train_mode=False)
+    while not feed.should_stop():
+        feed.batch_results([row[0] for row in feed.next_batch(7)])
+
+
 def drop_one(args, ctx):
     """Gives a result too few."""
     feed = ctx.get_data_feed(train_mode=False)

@@ -159,6 +159,15 @@ def test_columns_that_cannot_become_tensors_are_refused_on_the_driver(spark, col
     assert caught.value.node in ("worker:0", "worker:1") and caught.value.hint
 
 
+def test_a_column_that_appears_twice_is_refused_and_the_others_are_fed(spark):
+    data = spark.sql("select float(id) x, id, -id twice, 2 * id twice, id `a.b` from range(0, 40, 1, 2)")
+    with pytest.raises(SchemaError, match="expected one column 'twice', received 2 of that name") as caught:
+        train(spark, data, map_funs.dataset_only, {"columns": ["twice", "id"]})
+    assert caught.value.hint
+    (epoch,) = epochs_of(spark, data, {}, nodes=2, epochs=1)
+    assert sorted(row for node in epoch for batch in node for row in batch) == list(range(40))
+
+
 def test_no_rows_and_fewer_rows_than_nodes_are_refused(spark):
     with pytest.raises(EmptyFeedError, match="no rows"):
         train(spark, frame(spark, (0, 0)))

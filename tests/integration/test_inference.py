@@ -71,6 +71,14 @@ def test_a_dataframe_with_ml_vectors_is_scored(spark):
     assert [(row.id, row.features) for row in scored] == rows
 
 
+def test_columns_of_one_name_both_come_back(spark):
+    data = spark.sql("select id, array(float(id), 0.5f) x, -id id from range(0, 30, 1, 2)")
+    with cluster_of(spark, feed_map_funs.first_value) as cluster:
+        scored = cluster.inference(data, result_type="bigint")
+        assert scored.columns == ["id", "x", "id", "prediction"]
+        assert sorted(map(tuple, scored.drop("x").collect())) == [(n, -n, n) for n in range(30)]
+
+
 def test_a_task_killed_in_the_middle_is_tried_again_and_gives_each_row_once(spark, monkeypatch):
     monkeypatch.setattr(tf_cluster, "Inference", feed_map_funs.KilledInference)
     with cluster_of(spark, feed_map_funs.double) as cluster:

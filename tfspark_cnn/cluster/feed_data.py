@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -48,7 +49,7 @@ def send(data: Any, feeder: Feeder) -> list[tuple[int, Sequence[int]]]:
     """Runs the Spark job that sends data to the nodes; gives (partition, rows of each share) of each partition."""
     if is_rdd(data):
         return list(data.mapPartitions(RowFeeder(feeder)).collect())
-    return [(row.partition, row.share) for row in data.mapInArrow(feeder, FED_DDL).collect()]
+    return [(row.partition, row.share) for row in _addressable(data).mapInArrow(feeder, FED_DDL).collect()]
 
 
 def infer(data: Any, inference: Inference, result_type: Any) -> Any:
@@ -68,8 +69,22 @@ def infer(data: Any, inference: Inference, result_type: Any) -> Any:
             f"the DataFrame has a column {PREDICTION!r} already",
             hint=f'rename it: df.withColumnRenamed("{PREDICTION}", ...)',
         )
-    schema = StructType([*data.schema.fields, StructField(PREDICTION, found)])
-    return data.mapInArrow(FrameInference(inference, to_arrow_type(found)), schema)
+    frame, names = _addressable(data), data.columns
+    schema = StructType([*frame.schema.fields, StructField(PREDICTION, found)])
+    scored = frame.mapInArrow(FrameInference(inference, tuple(names), to_arrow_type(found)), schema)
+    return scored if frame is data else scored.toDF(*names, PREDICTION)
+
+
+def _addressable(frame: Any) -> Any:
+    """Gives the DataFrame with names by which Spark's mapInArrow, which looks each column up, finds them all.
+
+    It does not find two of one name, in whatever case, nor one with a dot in its name. Feeders and tasks of inference
+    put the right names back.
+    """
+    names = frame.columns
+    if len({name.lower() for name in names}) == len(names) and all(re.fullmatch(r"\w+", name) for name in names):
+        return frame
+    return frame.toDF(*(f"_{number}" for number in range(len(names))))
 
 
 def _spark_type(result_type: Any) -> Any:

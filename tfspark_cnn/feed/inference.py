@@ -15,6 +15,7 @@ from tfspark_cnn.feed import transport
 from tfspark_cnn.feed.conversation import Conversation
 from tfspark_cnn.feed.dealing import splitmix64
 from tfspark_cnn.feed.rows import RowKind, kind_of, record_batch, to_rows
+from tfspark_cnn.feed.source import renamed
 
 BLOCK_ROWS = 256
 """Rows of a block of an RDD: 800 kB of 28x28 floats, and seldom more than map_fun takes at once."""
@@ -82,10 +83,12 @@ class FrameInference:
 
     Attributes:
         inference: brings rows to the nodes.
+        names: of the columns, as map_fun is to see them.
         result_type: of the new column.
     """
 
     inference: Inference
+    names: tuple[str, ...]
     result_type: pa.DataType
 
     def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -96,7 +99,7 @@ class FrameInference:
             for batch in batches:
                 if batch.num_rows:
                     sent.append(batch)
-                    yield batch
+                    yield renamed(batch, self.names)
 
         here: list[pa.Array] = []
         for results in self.inference.results(_partition(), sending()):

@@ -29,7 +29,7 @@ class Feeder:
         feed: which feed.
         inboxes: their locations, in the order of the shares.
         secret: of the cluster.
-        schema: of the data as Arrow has it, for partitions without rows.
+        schema: of the data as Arrow has it: the names of the columns, and what partitions without rows are sent as.
     """
 
     feed: str
@@ -44,7 +44,7 @@ class Feeder:
         context = TaskContext.get()
         assert context is not None, "runs in a Spark task"
         partition = context.partitionId()
-        rows = self.send(partition, batches)
+        rows = self.send(partition, (renamed(batch, self.schema.names) for batch in batches))
         yield pa.record_batch([[partition], [rows]], schema=FED_SCHEMA)
 
     def send(self, partition: int, batches: Iterable[pa.RecordBatch]) -> list[int]:
@@ -81,6 +81,11 @@ class Feeder:
 
     def _open(self, partition: int, schema: pa.Schema, clients: Sequence[object]) -> list[Share]:
         return [Share(client, feed=self.feed, partition=partition, schema=schema) for client in clients]
+
+
+def renamed(batch: pa.RecordBatch, names: Sequence[str]) -> pa.RecordBatch:
+    """Gives a record batch under the names its columns have in the data; Spark may have been told others."""
+    return batch if batch.schema.names == list(names) else batch.rename_columns(list(names))
 
 
 def _cut(batch: pa.RecordBatch, dealer: Dealer, first_row: int) -> list[pa.RecordBatch]:
