@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import chain
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +18,12 @@ from tfspark_cnn.feed.inbox import Share
 
 FED_DDL = "partition int, share array<bigint>"
 FED_SCHEMA = pa.schema([("partition", pa.int32()), ("share", pa.list_(pa.int64()))])
+
+MAX_MESSAGE_BYTES = 2047 << 20
+"""The largest row. Arrow Flight refuses messages from 2 GiB on, headers included, some of them without a word."""
+
+PIECE_BYTES = 64 << 20
+"""Record batches of several rows are sent in pieces of about so much: gRPC copies a message more than once."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +58,7 @@ class Feeder:
         """Sends the record batches of a partition, and gives the rows of each node's share.
 
         Raises:
-            FeedError: an inbox refused them, or is gone.
+            FeedError: an inbox refused them, or is gone, or a row is too large.
         """
         with ExitStack() as stack:
             clients = [stack.enter_context(transport.connect(inbox, self.secret)) for inbox in self.inboxes]
@@ -67,7 +74,7 @@ class Feeder:
         dealer = Dealer(partition, len(clients))
         shares: list[Share] = []
         row = 0
-        for batch in batches:
+        for batch in chain.from_iterable(pieces_of(whole, partition=partition) for whole in batches):
             shares = shares or self._open(partition, batch.schema, clients)
             for share, piece in zip(shares, _cut(batch, dealer, row), strict=True):
                 share.send(piece)
@@ -81,6 +88,28 @@ class Feeder:
 
     def _open(self, partition: int, schema: pa.Schema, clients: Sequence[object]) -> list[Share]:
         return [Share(client, feed=self.feed, partition=partition, schema=schema) for client in clients]
+
+
+def pieces_of(
+    batch: pa.RecordBatch, *, partition: int, piece_bytes: int = PIECE_BYTES
+) -> Iterator[pa.RecordBatch]:
+    """Cuts a record batch into pieces of about so many bytes that can be sent.
+
+    Raises:
+        FeedError: a single row cannot.
+    """
+    rows = max(1, piece_bytes * batch.num_rows // max(1, batch.nbytes))
+    for piece in (batch.slice(start, rows) for start in range(0, batch.num_rows, rows)):
+        if piece.num_rows > 1 and piece.nbytes > 2 * piece_bytes:  # rows that differ much in size
+            yield from pieces_of(piece, partition=partition, piece_bytes=piece_bytes)
+        elif piece.nbytes > MAX_MESSAGE_BYTES:
+            raise FeedError(
+                f"partition {partition} has a row of {-(-piece.nbytes >> 20)} MiB, expected at most "
+                f"{MAX_MESSAGE_BYTES >> 20} MiB, which is what Arrow Flight sends at once",
+                hint="cut the row into several, or feed paths and read the files in map_fun",
+            )
+        else:
+            yield piece
 
 
 def renamed(batch: pa.RecordBatch, names: Sequence[str]) -> pa.RecordBatch:
