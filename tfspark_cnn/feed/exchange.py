@@ -104,8 +104,10 @@ class Exchange:
 
     # --- from the inbox ----------------------------------------------------------------------------------------------
 
-    def serve(self, partition: int, reader: Any, writer: Any) -> None:
+    def serve(self, partition: int, reader: Any, writer: Any, *, is_gone: Callable[[], bool]) -> None:
         """Receives one stream, and returns when each of its rows is answered.
+
+        To Flight's reader a stream that was broken off has ended like any other; `is_gone` tells them apart.
 
         Raises:
             FeedError: nobody answers any more, or the results were wrong.
@@ -114,6 +116,8 @@ class Exchange:
         try:
             for chunk in reader:
                 self._put(stream, unpack(chunk.data))
+            if is_gone():
+                raise FeedError(f"the task of partition {partition} has gone")
             self._settle(stream)
         except BaseException:
             self._fail([stream], FeedError(f"the task of partition {partition} has gone"))
@@ -282,7 +286,7 @@ class Exchanges:
         for exchange in exchanges:
             exchange.end(reason)
 
-    def serve(self, descriptor: Any, reader: Any, writer: Any) -> None:
+    def serve(self, descriptor: Any, reader: Any, writer: Any, *, is_gone: Callable[[], bool]) -> None:
         """Serves one `do_exchange` call of an inbox.
 
         Raises:
@@ -290,7 +294,7 @@ class Exchanges:
             FeedError: nobody answers any more, or the results were wrong.
         """
         queue, partition = named(descriptor, "queue")
-        self.of(queue).serve(partition, reader, writer)
+        self.of(queue).serve(partition, reader, writer, is_gone=is_gone)
 
 
 def _nobody(reason: str) -> FeedError:

@@ -116,7 +116,7 @@ class Inbox(Service):
     def do_exchange(self, context: Any, descriptor: Any, reader: Any, writer: Any) -> None:
         """Serves one partition of `cluster.inference`; see `exchange`."""
         try:
-            self.exchanges.serve(descriptor, reader, writer)
+            self.exchanges.serve(descriptor, reader, writer, is_gone=context.is_cancelled)
         except ProtocolError as error:
             raise self.refuse(str(error)) from error
         except TFSparkError as error:
