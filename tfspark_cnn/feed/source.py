@@ -90,9 +90,7 @@ class Feeder:
         return [Share(client, feed=self.feed, partition=partition, schema=schema) for client in clients]
 
 
-def pieces_of(
-    batch: pa.RecordBatch, *, partition: int, piece_bytes: int = PIECE_BYTES
-) -> Iterator[pa.RecordBatch]:
+def pieces_of(batch: pa.RecordBatch, *, partition: int, piece_bytes: int = PIECE_BYTES) -> Iterator[pa.RecordBatch]:
     """Cuts a record batch into pieces of about so many bytes that can be sent.
 
     Raises:
