@@ -14,6 +14,7 @@
     │   └── AuthenticationError            a message without the secret of the cluster
     └── FeedError                          rows could not be brought to the nodes
         ├── SchemaError (also ValueError)  a column is missing or cannot become a tensor
+        ├── ProtocolError                  a stream is none of a feeder's: refused, and the feed goes on
         ├── EmptyFeedError                 no rows, or fewer than there are workers
         └── FeedTimeout (also TimeoutError)  nothing moved for `feed_timeout` seconds
 
@@ -127,6 +128,10 @@ class FeedError(TFSparkError):
 
 class SchemaError(FeedError, ValueError):
     """A column is missing, or its type or shape cannot become a tensor."""
+
+
+class ProtocolError(FeedError):
+    """What came to an inbox is nothing that feeders send: it was refused and counted, and nothing of it was kept."""
 
 
 class EmptyFeedError(FeedError):

@@ -8,6 +8,7 @@ import signal
 import numpy as np
 
 from tfspark_cnn import Column
+from tfspark_cnn.feed.inference import Inference
 from tfspark_cnn.feed.reader import ReaderOptions
 
 
@@ -72,6 +73,20 @@ def sums(args, ctx):
             feed.batch_results(np.stack([totals, np.asarray(batch["number"])], axis=1))
 
 
+def add_up_vectors(args, ctx):
+    """Answers each row with the sum of its vector, as Spark stores it: (type, size, indices, values)."""
+    feed = ctx.get_data_feed(train_mode=False)
+    while not feed.should_stop():
+        feed.batch_results([float(sum(features["values"])) for _, features in feed.next_batch(7)])
+
+
+def first_value(args, ctx):
+    """Answers each row with its first value."""
+    feed = ctx.get_data_feed(train_mode=False)
+    while not feed.should_stop():
+        feed.batch_results([row[0] for row in feed.next_batch(7)])
+
+
 def drop_one(args, ctx):
     """Gives a result too few."""
     feed = ctx.get_data_feed(train_mode=False)
@@ -111,3 +126,15 @@ def give_up_after(args, ctx):
     for _ in range(args["batches"]):
         feed.next_batch(10)
     raise ValueError("gives up")
+
+
+class KilledInference(Inference):
+    """Inference whose task is killed after its first results, in all but the last try of each partition."""
+
+    def results(self, partition, batches):
+        from pyspark import TaskContext
+
+        for results in super().results(partition, batches):
+            yield results
+            if TaskContext.get().attemptNumber() < 2:
+                os.kill(os.getpid(), signal.SIGKILL)

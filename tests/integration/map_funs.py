@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -39,6 +40,9 @@ def describe(args, ctx):
 
 def read_epochs(args, ctx):
     """Reads the feed without TensorFlow: per epoch the `id` of each row of each batch, and what was there at start."""
+    if "disk_bytes" in args:  # what a full disk does, without filling one
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (args["disk_bytes"], args["disk_bytes"]))
     columns = (Column("x"), Column("id"))
     batch = args["by_node"][ctx.executor_id] if "by_node" in args else args.get("batch", 32)
     options = ReaderOptions(columns, batch, shuffle=args.get("shuffle", True), seed=ctx.seed)
@@ -106,6 +110,16 @@ def hold_first_batch(args, ctx):
     next(batches)
     ctx.report(taken=1)
     time.sleep(600)
+
+
+def read_and_meet(args, ctx):
+    """As `read_epochs`, and meets the other nodes after each epoch."""
+    options = ReaderOptions((Column("id"),), 16, seed=ctx.seed)
+    reader, epochs = ctx._feeds.reader("train", options), []
+    for _ in range(ctx.num_epochs):
+        epochs.append([batch[0].tolist() for batch in reader.epoch()])
+        ctx.barrier()
+    return epochs
 
 
 def raise_on(args, ctx):
@@ -315,8 +329,29 @@ class Late:
         return row
 
 
+class AwaitTwin:
+    """Holds partition 3 after its first batch until another try of it is that far too; both then go on at once."""
+
+    def __init__(self, marks):
+        self.marks = marks
+
+    def __call__(self, batches):
+        from pyspark import TaskContext
+
+        context = TaskContext.get()
+        for number, batch in enumerate(batches):
+            yield batch
+            if number == 0 and context.partitionId() == 3:
+                open(os.path.join(self.marks, str(context.taskAttemptId())), "w").close()
+                deadline = time.monotonic() + 60
+                while len(os.listdir(self.marks)) < 2 and time.monotonic() < deadline:
+                    time.sleep(0.02)
+
+
 class KilledFeeder(Feeder):
     """A feeder whose process is killed after a few record batches, in all but the last try of each partition."""
+
+    last_batch = 2
 
     def __call__(self, batches):
         return super().__call__(self._until_killed(batches))
@@ -327,8 +362,14 @@ class KilledFeeder(Feeder):
         context = TaskContext.get()
         for number, batch in enumerate(batches):
             yield batch
-            if number == 2 + context.partitionId() % 3 and context.attemptNumber() < 3:
+            if number == self.last_batch + context.partitionId() % 3 and context.attemptNumber() < 3:
                 os.kill(os.getpid(), signal.SIGKILL)
+
+
+class LateKilledFeeder(KilledFeeder):
+    """Killed so late that the nodes have some of the rows, however busy the machine is."""
+
+    last_batch = 12
 
 
 def change(row):

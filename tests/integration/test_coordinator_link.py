@@ -329,6 +329,21 @@ def test_a_coordinator_that_was_only_slow_is_not_lost(monkeypatch):
         line.link.close()
 
 
+def test_what_is_sent_while_the_coordinator_pauses_arrives_when_it_goes_on(monkeypatch):
+    monkeypatch.setitem(transport.call.__kwdefaults__, "timeout_s", 0.2)  # of small messages; a pause may be longer
+    with child_of(SERVE, SECRET) as child:
+        line = Line(child.stdout.readline().strip(), 0).open()
+        os.kill(child.pid, signal.SIGSTOP)
+        goes_on = threading.Timer(0.6, os.kill, (child.pid, signal.SIGCONT))
+        goes_on.start()
+        start = time.monotonic()
+        line.link.send(Entered(0, pid=1))
+        assert time.monotonic() - start > 0.5
+        goes_on.join()
+        assert line.lost.empty()
+        line.link.close()
+
+
 @pytest.mark.parametrize("name", ["SIGKILL", "SIGTERM"])
 def test_a_node_that_is_killed_is_noticed_and_the_others_are_stopped(name):
     with coordinator_of() as one, lines_to(one, [0]) as (chief,):

@@ -100,3 +100,49 @@ def test_a_driver_that_ends_without_shutdown_takes_its_nodes_along(tmp_path, end
         assert gone_within(pids, 10)
     finally:
         programs.end(process)
+
+
+PAUSE_S = 6.0
+"""Six times as long as the coordinator is ever silent. 45 s were tried by hand: nodes bear up to 90."""
+
+PAUSED = """
+import threading
+spark = session("local-cluster[2,2,1024]")
+
+def train():
+    data = spark.range(0, 1000, 1, 2).selectExpr("array(float(id), 1.0f) x", "id").rdd
+    data = data.map(map_funs.Late(400)).toDF("x array<float>, id bigint")
+    with TFCluster.run(spark, map_funs.read_and_meet, None, 2, input_mode=InputMode.SPARK) as cluster:
+        def rows_have_come(state):
+            return any(feed.received for feed in state.feeds.by_id.values())
+        def tell():
+            cluster._coordinator.wait(rows_have_come, timeout_s=60)
+            print("FEEDING", spark.sparkContext._gateway.proc.pid, flush=True)
+        teller = threading.Thread(target=tell)
+        teller.start()
+        cluster.train(data, num_epochs=3)
+        teller.join()
+        return cluster.shutdown()
+
+whole = train()
+assert sorted(row for node in whole for batch in node[0] for row in batch) == list(range(1000))
+print("SAME", train() == whole, flush=True)
+spark.stop()
+"""
+
+
+def test_a_driver_that_pauses_in_the_middle_of_train_changes_nothing(tmp_path):
+    process = programs.start(tmp_path, PAUSED)
+    try:
+        programs.line_of(process, "FEEDING")  # of the run without a pause
+        stopped = [process.pid, *pids_of(programs.line_of(process, "FEEDING"))]  # Python and its JVM
+        for pid in stopped:
+            os.kill(pid, signal.SIGSTOP)
+        time.sleep(PAUSE_S)  # what is tried, not what is waited for
+        for pid in reversed(stopped):
+            os.kill(pid, signal.SIGCONT)
+        assert programs.line_of(process, "SAME") == "SAME True"
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == 0, err[-3000:]
+    finally:
+        programs.end(process)

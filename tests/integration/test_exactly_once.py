@@ -35,7 +35,7 @@ def test_feeders_killed_fifteen_times_leave_no_row_lost_or_doubled(spark, small_
 
 
 def test_data_that_changes_between_tries_is_found_out(spark, small_batches, monkeypatch):
-    monkeypatch.setattr(tf_cluster, "Feeder", map_funs.KilledFeeder)
+    monkeypatch.setattr(tf_cluster, "Feeder", map_funs.LateKilledFeeder)
     data = frame(spark, MANY).rdd.map(map_funs.change).toDF("x array<float>, id bigint")
     with pytest.raises(FeedError, match=r"changed between tries") as caught:
         epochs_of(spark, data, {}, nodes=2, epochs=1)
@@ -49,6 +49,15 @@ def test_rows_on_disk_are_the_rows_of_memory(spark, options, shuffle):
         assert len({len(node) for node in epoch}) == 1
 
 
+def test_a_full_disk_names_the_directory_what_was_written_and_the_setting(spark):
+    data = spark.range(0, 12_000, 1, 4).selectExpr("transform(sequence(1, 100), i -> float(i)) x", "id")
+    words = r"the cache of rows on disk, in /.*, failed after 1 MiB: .*File too large"
+    with pytest.raises(FeedError, match=words) as caught:
+        epochs_of(spark, data, {"disk_bytes": 2 << 20}, nodes=2, epochs=1, cache="disk")
+    assert caught.value.node in ("worker:0", "worker:1") and "spark.local.dir" in caught.value.hint
+    assert spark.range(3).count() == 3, "the application is still usable"
+
+
 def test_many_tiny_partitions_are_shared_evenly(spark):
     sizes = [(number * 7) % 3 for number in range(60)]
     (epoch,) = epochs_of(spark, frame(spark, sizes), {"batch": 8}, nodes=2, epochs=1)
@@ -56,12 +65,12 @@ def test_many_tiny_partitions_are_shared_evenly(spark):
     assert sum(rows) == sum(sizes) and abs(rows[0] - rows[1]) < sum(sizes) // 2
 
 
-def test_validation_beside_training_and_a_second_train_call(spark, tmp_path):
+def test_validation_from_an_rdd_beside_training_and_a_second_train_call(spark, tmp_path):
     with TFCluster.run(
         spark, map_funs.train_and_validate, None, 2, input_mode=InputMode.SPARK, master_node="chief",
         log_dir=str(tmp_path),
     ) as cluster:  # fmt: skip
-        cluster.train(frame(spark), num_epochs=2, validation=frame(spark, (50, 3)))
+        cluster.train(frame(spark), num_epochs=2, validation=frame(spark, (50, 3)).rdd)
         cluster.train(frame(spark, (40, 40)), num_epochs=1)
         results = cluster.shutdown()
     assert [len(result["first"]["val_loss"]) for result in results] == [2, 2]

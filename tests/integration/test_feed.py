@@ -7,12 +7,10 @@ import time
 
 import map_funs
 import pytest
-from pyarrow import flight
+import strangers
 
 from tfspark_cnn import InputMode, TFCluster
 from tfspark_cnn.errors import ConfigError, EmptyFeedError, FeedError, FeedTimeout, NodeError, SchemaError
-from tfspark_cnn.feed import transport
-from tfspark_cnn.feed.inbox import descriptor
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -161,6 +159,15 @@ def test_columns_that_cannot_become_tensors_are_refused_on_the_driver(spark, col
     assert caught.value.node in ("worker:0", "worker:1") and caught.value.hint
 
 
+def test_a_column_that_appears_twice_is_refused_and_the_others_are_fed(spark):
+    data = spark.sql("select float(id) x, id, -id twice, 2 * id twice, id `a.b` from range(0, 40, 1, 2)")
+    with pytest.raises(SchemaError, match="expected one column 'twice', received 2 of that name") as caught:
+        train(spark, data, map_funs.dataset_only, {"columns": ["twice", "id"]})
+    assert caught.value.hint
+    (epoch,) = epochs_of(spark, data, {}, nodes=2, epochs=1)
+    assert sorted(row for node in epoch for batch in node for row in batch) == list(range(40))
+
+
 def test_no_rows_and_fewer_rows_than_nodes_are_refused(spark):
     with pytest.raises(EmptyFeedError, match="no rows"):
         train(spark, frame(spark, (0, 0)))
@@ -198,20 +205,41 @@ def test_shutdown_before_train_ends_a_node_that_waits_for_rows(spark):
             cluster.shutdown()
 
 
-def test_an_inbox_refuses_strangers_and_the_run_goes_on(spark):
+def test_strangers_are_refused_and_counted_and_the_run_goes_on(spark, caplog):
+    data = frame(spark, (400, 400)).rdd.map(map_funs.Late(700)).toDF("x array<float>, id bigint")
     with TFCluster.run(spark, map_funs.read_epochs, {}, 2, input_mode=InputMode.SPARK) as cluster:
-        state = cluster._coordinator.state
-        inbox = state.nodes[0].entered.inbox
-        for secret in ("", "wrong"):
-            with transport.connect(inbox, secret) as stranger:
-                import pyarrow as pa
+        feeding = threading.Event()
+        calls: list[int] = []
 
-                with pytest.raises(flight.FlightUnauthenticatedError):
-                    writer, _ = stranger.do_put(descriptor("input-1", 0), pa.schema([("x", pa.int64())]))
-                    writer.close()
-        cluster.train(frame(spark))
-        results = cluster.shutdown()
-    assert sorted(row for node in results for batch in node[0] for row in batch) == list(range(sum(SIZES)))
+        def intrude():
+            assert feeding.wait(30)
+            state, secret = cluster._coordinator.state, cluster._options.secret
+            calls.append(strangers.at_coordinator(cluster._coordinator.location, secret))
+            calls.append(cluster.refused_calls)
+            calls.extend(strangers.at_inbox(node.entered.inbox, secret) for node in state.nodes.values())
+
+        def rows_have_come(state):
+            feed = state.feeds.by_id.get("input-1")
+            if feed is not None and feed.received:
+                feeding.set()
+            return feeding.is_set()
+
+        threads = [
+            threading.Thread(target=cluster._coordinator.wait, args=(rows_have_come,), kwargs={"timeout_s": 30}),
+            threading.Thread(target=intrude),
+        ]
+        for thread in threads:
+            thread.start()
+        cluster.train(data, num_epochs=1)
+        for thread in threads:
+            thread.join()
+        with caplog.at_level("WARNING", "tfspark_cnn"):
+            results = cluster.shutdown()
+    assert sorted(row for node in results for batch in node[0] for row in batch) == list(range(800))
+    at_coordinator, seen_there, *at_inboxes = calls
+    assert at_coordinator == seen_there >= 7 and min(at_inboxes) >= 9
+    assert cluster.refused_calls == at_coordinator + sum(at_inboxes)
+    assert f"{cluster.refused_calls} calls to the coordinator or to nodes came without the secret" in caplog.text
 
 
 def test_a_node_killed_while_rows_arrive_ends_train(spark):

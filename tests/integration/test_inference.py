@@ -9,6 +9,7 @@ import pytest
 from test_rdd import SIZES, rdd_of
 
 from tfspark_cnn import InputMode, TFCluster
+from tfspark_cnn.cluster import tf_cluster
 from tfspark_cnn.errors import ConfigError, FeedError, NodeError
 
 pytestmark = pytest.mark.timeout(120)
@@ -57,6 +58,33 @@ def test_a_dataframe_keeps_its_columns_and_gets_a_prediction(spark):
         rows = scored.collect()
     assert [row.id for row in rows] == list(range(1000))
     assert all(row.prediction == [row.id + 0.5, row.id] and row.name == str(row.id) for row in rows)
+
+
+def test_a_dataframe_with_ml_vectors_is_scored(spark):
+    from pyspark.ml.linalg import Vectors
+
+    rows = [(n, Vectors.dense([n, 0.5]) if n % 2 else Vectors.sparse(2, {0: float(n)})) for n in range(20)]
+    data = spark.createDataFrame(rows, ["id", "features"]).repartition(3)
+    with cluster_of(spark, feed_map_funs.add_up_vectors) as cluster:
+        scored = cluster.inference(data, result_type="double").orderBy("id").collect()
+    assert [row.prediction for row in scored] == [n + 0.5 * (n % 2) for n in range(20)]
+    assert [(row.id, row.features) for row in scored] == rows
+
+
+def test_columns_of_one_name_both_come_back(spark):
+    data = spark.sql("select id, array(float(id), 0.5f) x, -id id from range(0, 30, 1, 2)")
+    with cluster_of(spark, feed_map_funs.first_value) as cluster:
+        scored = cluster.inference(data, result_type="bigint")
+        assert scored.columns == ["id", "x", "id", "prediction"]
+        assert sorted(map(tuple, scored.drop("x").collect())) == [(n, -n, n) for n in range(30)]
+
+
+def test_a_task_killed_in_the_middle_is_tried_again_and_gives_each_row_once(spark, monkeypatch):
+    monkeypatch.setattr(tf_cluster, "Inference", feed_map_funs.KilledInference)
+    with cluster_of(spark, feed_map_funs.double) as cluster:
+        assert cluster.inference(rdd_of(spark, lambda n: n, (900, 0, 500))).collect() == [2 * n for n in range(1400)]
+        taken = sum(sum(sizes) for sizes in cluster.shutdown())
+    assert taken > 1400, "rows of tasks that were killed were taken, and their results dropped"
 
 
 def test_results_that_are_not_of_the_type_are_refused(spark):

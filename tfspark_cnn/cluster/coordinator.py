@@ -181,8 +181,8 @@ class Coordinator:
 
     @property
     def refused(self) -> int:
-        """How many calls came without the secret."""
-        return self._service.refused
+        """How many calls the coordinator and the nodes that have returned have refused; see `Service.refused`."""
+        return self._service.refused + sum(node.refused for node in self.state.nodes.values())
 
     def add_listener(self, listener: Callable[[dict[str, Any]], None]) -> None:
         """Calls `listener` with what nodes report, from a thread of the service."""
@@ -232,20 +232,21 @@ class _Service(Service):
 
     def do_action(self, context: Any, action: flight.Action) -> list[flight.Result]:
         if action.type != EVENT:
-            raise flight.FlightServerError(f"unknown action {action.type!r}")
+            raise self.refuse(f"unknown action {action.type[:80]!r}")
         body = action.body
         if body.size > messages.MAX_MESSAGE_BYTES:
-            raise flight.FlightServerError(f"a message of {body.size} bytes is over the limit")
+            raise self.refuse(f"a message of {body.size} bytes is over the limit")
         try:
             self._coordinator.handle(messages.decode(body.to_pybytes()))
         except TFSparkError as error:
-            raise flight.FlightServerError(str(error)) from error
+            raise self.refuse(str(error)) from error
         return []
 
     def do_get(self, context: Any, ticket: flight.Ticket) -> flight.GeneratorStream:
-        number = int(ticket.ticket)
+        name = ticket.ticket[:80].decode(errors="replace")
+        number = int(name) if name.isdecimal() else -1
         if number not in self._coordinator.state.nodes:
-            raise flight.FlightServerError(f"node {number} is not of this cluster")
+            raise self.refuse(f"node {name} is not of this cluster")
         return flight.GeneratorStream(COMMAND_SCHEMA, self._batches(number))
 
     def _batches(self, number: int) -> Iterator[pa.RecordBatch]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pyarrow as pa
@@ -47,7 +48,7 @@ def send(data: Any, feeder: Feeder) -> list[Sent]:
     """Runs the Spark job that sends data to the nodes; gives what the feeder of each partition has to tell."""
     if is_rdd(data):
         return list(data.mapPartitions(RowFeeder(feeder)).collect())
-    return [Sent(*row) for row in data.mapInArrow(feeder, SENT_DDL).collect()]
+    return [Sent(*row) for row in _addressable(data).mapInArrow(feeder, SENT_DDL).collect()]
 
 
 def infer(data: Any, inference: Inference, result_type: Any) -> Any:
@@ -67,8 +68,22 @@ def infer(data: Any, inference: Inference, result_type: Any) -> Any:
             f"the DataFrame has a column {PREDICTION!r} already",
             hint=f'rename it: df.withColumnRenamed("{PREDICTION}", ...)',
         )
-    schema = StructType([*data.schema.fields, StructField(PREDICTION, found)])
-    return data.mapInArrow(FrameInference(inference, to_arrow_type(found)), schema)
+    frame, names = _addressable(data), data.columns
+    schema = StructType([*frame.schema.fields, StructField(PREDICTION, found)])
+    scored = frame.mapInArrow(FrameInference(inference, tuple(names), to_arrow_type(found)), schema)
+    return scored if frame is data else scored.toDF(*names, PREDICTION)
+
+
+def _addressable(frame: Any) -> Any:
+    """Gives the DataFrame with names by which Spark's mapInArrow, which looks each column up, finds them all.
+
+    It does not find two of one name, in whatever case, nor one with a dot in its name. Feeders and tasks of inference
+    put the right names back.
+    """
+    names = frame.columns
+    if len({name.lower() for name in names}) == len(names) and all(re.fullmatch(r"\w+", name) for name in names):
+        return frame
+    return frame.toDF(*(f"_{number}" for number in range(len(names))))
 
 
 def _spark_type(result_type: Any) -> Any:

@@ -12,11 +12,11 @@ from tfspark_cnn.cluster.messages import (
     Consumed,
     FeedComplete,
     FeedOpened,
-    FeedStarted,
     Message,
     QueueClosed,
     ReaderAgreed,
     Received,
+    ReceivedSeen,
     StepsReady,
 )
 from tfspark_cnn.cluster.topology import Topology
@@ -42,7 +42,6 @@ class Feed:
     received: dict[int, Received] = field(default_factory=dict)
     readers: dict[int, Reader] = field(default_factory=dict)
     complete: FeedComplete | None = None
-    started: bool = False
 
     def handle(self, event: Attached | Received | Consumed) -> list[Message]:
         """Applies a node's message; gives the messages that follow from it."""
@@ -75,7 +74,7 @@ class Feed:
         self.received[event.node] = event
         if self.complete is not None:
             return []
-        return [*self._start(), *(m for item in self.readers.items() for m in self._steps_ready(*item))]
+        return [*(m for item in self.readers.items() for m in self._steps_ready(*item)), *self._seen(event)]
 
     def consume(self, event: Consumed) -> None:
         """Takes note of how far a reader of a node is. The end of an epoch may come after the next one has begun."""
@@ -113,11 +112,11 @@ class Feed:
         """Gives the rows with all nodes together."""
         return sum(event.rows for event in self.received.values())
 
-    def _start(self) -> list[Message]:
-        if self.started or not self.opened.once or not all(map(self._ready_rows, self.shares)):
+    def _seen(self, event: Received) -> list[Message]:
+        if not self.opened.once:
             return []
-        self.started = True
-        return [FeedStarted(node, self.opened.feed) for node in self.shares]
+        started = all(map(self._ready_rows, self.shares))
+        return [ReceivedSeen(event.node, self.opened.feed, event.ready_rows, started)]
 
     def _ready_rows(self, node: int) -> int:
         return self.received[node].ready_rows if node in self.received else 0

@@ -58,7 +58,7 @@ class Link:
         self._answered.wait(SILENCE_S)
 
     def send(self, event: Message) -> None:
-        """Sends an event and waits until the coordinator has it.
+        """Sends an event and waits until the coordinator has it, through a pause of the driver too.
 
         Raises:
             ClusterError: the coordinator is gone or refused it.

@@ -56,7 +56,9 @@ class Report(Message):
 
 @dataclass(frozen=True)
 class Returned(Message):
-    """map_fun has returned; the process waits to be let go."""
+    """map_fun has returned; the process waits to be let go. Its inbox has refused so many calls."""
+
+    refused: int = 0
 
 
 @dataclass(frozen=True)
@@ -162,10 +164,15 @@ class FeedOpened(Message):
 
 
 @dataclass(frozen=True)
-class FeedStarted(Message):
-    """Every data node has a row in order; said of feeds that are read once."""
+class ReceivedSeen(Message):
+    """The answer to a `Received` of a feed that is read once, after all that follows from it.
+
+    `started` says whether every data node has a row in order.
+    """
 
     feed: str
+    ready_rows: int
+    started: bool
 
 
 @dataclass(frozen=True)
@@ -230,7 +237,7 @@ _KINDS = {
     kind.__name__: kind
     for kind in (
         Reserved, Entered, Report, Returned, Failed, Exited, Arrived, Joining, Attached, Received, Consumed,
-        Detached, FeedOpened, FeedStarted, StepsReady, FeedComplete, ReaderAgreed, QueueClosed, BarrierPassed,
+        Detached, FeedOpened, ReceivedSeen, StepsReady, FeedComplete, ReaderAgreed, QueueClosed, BarrierPassed,
         Leave, Abort, Alive,
     )
 }  # fmt: skip

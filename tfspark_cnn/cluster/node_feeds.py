@@ -20,10 +20,10 @@ from tfspark_cnn.cluster.messages import (
     Detached,
     FeedComplete,
     FeedOpened,
-    FeedStarted,
     QueueClosed,
     ReaderAgreed,
     Received,
+    ReceivedSeen,
     StepsReady,
 )
 from tfspark_cnn.cluster.node_plan import Cache, NodePlan
@@ -161,6 +161,11 @@ class NodeFeeds:
         """Rows left out of training so far because their images cannot be decoded; each counts once."""
         with self._changed:
             return self._queue(TRAIN_QUEUE).rows_skipped
+
+    @property
+    def refused(self) -> int:
+        """How many calls the inbox has refused."""
+        return self._inbox.refused if self._inbox else 0
 
     def num_epochs(self) -> int:
         """Gives `num_epochs` of the newest `train` call on the training queue, waiting for the first one."""
@@ -367,7 +372,7 @@ class NodeFeeds:
 
     def _listen(self) -> None:
         self._link.on(FeedOpened, self._opened)
-        self._link.on(FeedStarted, lambda m: self._tell(m.feed, lambda feed: feed.start()))
+        self._link.on(ReceivedSeen, lambda m: self._tell(m.feed, lambda feed: feed.see(m.ready_rows, m.started)))
         self._link.on(ReaderAgreed, lambda m: self._tell(m.feed, lambda feed: feed.agree(m.reader, m.batch_rows)))
         self._link.on(StepsReady, lambda m: self._tell(m.feed, lambda feed: feed.allow(m.reader, m.steps)))
         self._link.on(FeedComplete, self._complete)

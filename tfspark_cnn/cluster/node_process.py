@@ -57,7 +57,7 @@ def _run(plan: NodePlan, result_fd: int) -> None:
     if "error" in record:
         _end(1)  # without TensorFlow's own clean-up, which may wait for peers that are being stopped because of us
     link.flush()
-    link.send(Returned(plan.node.number))
+    link.send(Returned(plan.node.number, feeds.refused))
     may_leave.wait()  # for the coordinator: all others have returned; losing it ends this process
     link.close()
     feeds.close()

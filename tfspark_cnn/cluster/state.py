@@ -55,6 +55,7 @@ class NodeState:
     returned: bool = False
     let_go: bool = False
     exited: bool = False
+    refused: int = 0
     metrics: dict[str, Any] = field(default_factory=dict)
 
 
@@ -107,7 +108,7 @@ class ClusterState:
         return []
 
     def _returned(self, event: Returned) -> list[Message]:
-        self.nodes[event.node].returned = True
+        self.nodes[event.node].returned, self.nodes[event.node].refused = True, event.refused
         self._check_nobody_waits_for_returned()
         return self._let_go()
 

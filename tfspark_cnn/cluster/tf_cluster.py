@@ -226,7 +226,8 @@ class TFCluster:
             num_epochs: how often each row is to be taken; 0: until every node has stopped asking.
             feed_timeout: seconds without any progress, of Spark or of a node, after which the cluster is given up.
             qname: the queue; `input` is what `ctx.dataset(name="train")` reads.
-            validation: a DataFrame for `ctx.dataset(name="validation")`, fed before `data` and kept for all epochs.
+            validation: a DataFrame or RDD for `ctx.dataset(name="validation")`, fed before `data` and kept for all
+                epochs.
 
         Raises:
             ConfigError: the cluster is not in InputMode.SPARK, or the arguments cannot be.
@@ -564,6 +565,14 @@ class TFCluster:
         """
         return list(self._reports)
 
+    @property
+    def refused_calls(self) -> int:
+        """How many calls strangers made: without the secret of the cluster, or with what no part of it sends.
+
+        Those of the coordinator are counted at once, those of a node when its map_fun has returned.
+        """
+        return self._coordinator.refused
+
     def add_progress_listener(self, listener: Callable[[dict[str, Any]], None]) -> None:
         """Calls `listener` with each `ctx.report(...)` of a node, as a dict with its name under `node`.
 
@@ -618,6 +627,12 @@ class TFCluster:
             self._tensorboard.stop()
         self._finalizer.detach()
         self._coordinator.close()
+        if self.refused_calls:
+            log.warning(
+                "%d calls to the coordinator or to nodes came without the secret of the cluster, or carried what no "
+                "part of it sends; they were refused",
+                self.refused_calls,
+            )
 
 
 def _session(sc: Any) -> Any:

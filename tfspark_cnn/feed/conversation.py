@@ -142,7 +142,8 @@ class Conversation:
             self._writer.begin(exchange.BLOCK_SCHEMA)
             while (batch := self._next()) is not None:
                 self._writer.write_batch(exchange.pack(batch))
-            self._writer.done_writing()
+            if not self._over:  # a task that leaves early has not sent all: nobody should answer the rest
+                self._writer.done_writing()
 
     def _next(self) -> pa.RecordBatch | None:
         with self._changed:

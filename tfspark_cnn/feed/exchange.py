@@ -23,8 +23,9 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import flight
 
-from tfspark_cnn.errors import FeedError, TFSparkError
+from tfspark_cnn.errors import FeedError, ProtocolError
 from tfspark_cnn.feed.rows import record_batch
+from tfspark_cnn.feed.transport import named
 
 BLOCK_SCHEMA = pa.schema([("block", pa.large_binary())])
 
@@ -53,9 +54,13 @@ def pack(batch: pa.RecordBatch) -> pa.RecordBatch:
 
 
 def unpack(block: pa.RecordBatch) -> pa.RecordBatch:
-    """Gives the record batch of a block."""
+    """Gives the record batch of a block.
+
+    Raises:
+        ProtocolError: it is no block.
+    """
     if block.schema != BLOCK_SCHEMA or block.num_rows != 1:
-        raise FeedError(f"a stream carries {block.num_rows} rows of {block.schema.names}, expected one block")
+        raise ProtocolError(f"a stream carries {block.num_rows} rows of {block.schema.names}, expected one block")
     with pa.ipc.open_stream(block.column(0)[0].as_buffer()) as stream:
         return stream.read_next_batch()
 
@@ -99,8 +104,10 @@ class Exchange:
 
     # --- from the inbox ----------------------------------------------------------------------------------------------
 
-    def serve(self, partition: int, reader: Any, writer: Any) -> None:
+    def serve(self, partition: int, reader: Any, writer: Any, *, is_gone: Callable[[], bool]) -> None:
         """Receives one stream, and returns when each of its rows is answered.
+
+        To Flight's reader a stream that was broken off has ended like any other; `is_gone` tells them apart.
 
         Raises:
             FeedError: nobody answers any more, or the results were wrong.
@@ -109,6 +116,8 @@ class Exchange:
         try:
             for chunk in reader:
                 self._put(stream, unpack(chunk.data))
+            if is_gone():
+                raise FeedError(f"the task of partition {partition} has gone")
             self._settle(stream)
         except BaseException:
             self._fail([stream], FeedError(f"the task of partition {partition} has gone"))
@@ -277,15 +286,15 @@ class Exchanges:
         for exchange in exchanges:
             exchange.end(reason)
 
-    def serve(self, descriptor: Any, reader: Any, writer: Any) -> None:
-        """Serves one `do_exchange` call of an inbox."""
-        try:
-            named = json.loads(descriptor.command)
-            self.of(str(named["queue"])).serve(int(named["partition"]), reader, writer)
-        except TFSparkError as error:
-            raise flight.FlightServerError(str(error)) from error
-        except (ValueError, KeyError, TypeError) as error:
-            raise flight.FlightServerError(f"not a stream of rows: {type(error).__name__}") from error
+    def serve(self, descriptor: Any, reader: Any, writer: Any, *, is_gone: Callable[[], bool]) -> None:
+        """Serves one `do_exchange` call of an inbox.
+
+        Raises:
+            ProtocolError: it is none of a task of `inference`.
+            FeedError: nobody answers any more, or the results were wrong.
+        """
+        queue, partition = named(descriptor, "queue")
+        self.of(queue).serve(partition, reader, writer, is_gone=is_gone)
 
 
 def _nobody(reason: str) -> FeedError:

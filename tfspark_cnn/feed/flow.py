@@ -5,7 +5,8 @@ take next, and parked rows of later partitions. Each kind may fill half of the m
 but only where that cannot make anybody wait for ever:
 
 - A feeder of rows in order is held while the reader has work: steps that every node has rows for and that it has not
-  taken. Taking them needs no feeder, so the hold ends; a node that has no such steps takes every row that comes.
+  taken, or the coordinator has still to say whether new rows make up such steps. Neither needs a feeder, so the hold
+  ends; a node that has no such steps takes every row that comes.
 - A feeder of parked rows is held while the leading partition has a feeder, which moves by the first rule. When that one
   is killed, its next try may need the slot of one that is parked: these go on, and their rows go to disk.
 

@@ -13,6 +13,7 @@ One `do_put` stream carries the share that one try of one partition has for this
 
 from __future__ import annotations
 
+import functools
 import json
 import struct
 import threading
@@ -23,11 +24,11 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import flight
 
-from tfspark_cnn.errors import FeedError, TFSparkError
+from tfspark_cnn.errors import FeedError, ProtocolError, TFSparkError
 from tfspark_cnn.feed.cache import FeedStore
 from tfspark_cnn.feed.exchange import Exchanges
 from tfspark_cnn.feed.fingerprint import Fingerprint
-from tfspark_cnn.feed.transport import Service, endpoint
+from tfspark_cnn.feed.transport import Service, endpoint, named
 
 OPEN_WAIT_S = 30.0
 """How long a stream waits for its feed to be announced to this node: the announcement travels another way."""
@@ -59,10 +60,10 @@ class Mark:
         """Reads them.
 
         Raises:
-            FeedError: they are something else.
+            ProtocolError: they are something else.
         """
         if len(body) != _MARK.size or body[:1] not in (BATCH, COMMIT):
-            raise FeedError(f"a stream carries {len(body)} unknown bytes of metadata, expected {_MARK.size}")
+            raise ProtocolError(f"a stream carries {len(body)} unknown bytes of metadata, expected {_MARK.size}")
         return cls(*_MARK.unpack(body))
 
 
@@ -102,20 +103,25 @@ class Inbox(Service):
     def do_put(self, context: Any, descriptor: Any, reader: Any, writer: Any) -> None:
         """Takes one share; see the top of this module."""
         try:
-            share = json.loads(descriptor.command)
-            store, partition = self._store(share["feed"]), int(share["partition"])
+            feed, partition = named(descriptor, "feed")
+            store = self._store(feed)
             with store.stream(partition):
                 writer.write(Mark(BATCH, *store.resume(partition)).pack())
                 self._receive(store, partition, reader, writer)
+        except ProtocolError as error:  # nothing of it was kept, so the feeders under way are not concerned
+            raise self.refuse(str(error)) from error
         except TFSparkError as error:
             self._broken(error)
             raise flight.FlightServerError(str(error)) from error
-        except (ValueError, KeyError, TypeError) as error:
-            raise flight.FlightServerError(f"not a share of a feed: {type(error).__name__}") from error
 
     def do_exchange(self, context: Any, descriptor: Any, reader: Any, writer: Any) -> None:
         """Serves one partition of `cluster.inference`; see `exchange`."""
-        self.exchanges.serve(descriptor, reader, writer)
+        try:
+            self.exchanges.serve(descriptor, reader, writer, is_gone=context.is_cancelled)
+        except ProtocolError as error:
+            raise self.refuse(str(error)) from error
+        except TFSparkError as error:
+            raise flight.FlightServerError(str(error)) from error
 
     def _receive(self, store: FeedStore, partition: int, reader: Any, writer: Any) -> None:
         for chunk in reader:
@@ -129,7 +135,7 @@ class Inbox(Service):
     def _store(self, feed: str) -> FeedStore:
         with self._opened:
             if not self._opened.wait_for(lambda: feed in self._stores, OPEN_WAIT_S):
-                raise flight.FlightServerError(f"feed {feed!r} was not announced to this node in {OPEN_WAIT_S:.0f} s")
+                raise ProtocolError(f"feed {feed[:80]!r} was not announced to this node in {OPEN_WAIT_S:.0f} s")
             return self._stores[feed]
 
 
@@ -150,13 +156,16 @@ class Share:
         self._partition = partition
         self._skipped = Fingerprint()
         self._writer, self._reader = client.do_put(descriptor(feed, partition), schema)
-        resume = self._answer()
-        self._held, self._expected = resume.row, resume.fingerprint
+
+    @functools.cached_property
+    def _resume(self) -> Mark:
+        """Where to go on; read when it is needed, so that the streams to several nodes begin side by side."""
+        return self._answer()
 
     def send(self, batch: pa.RecordBatch) -> None:
         """Sends the next rows of the share; blocks while the inbox takes none."""
         start, self.rows = self.rows, self.rows + batch.num_rows
-        skip = min(max(0, self._held - start), batch.num_rows)
+        skip = min(max(0, self._resume.row - start), batch.num_rows)
         if skip:
             self._compare(batch.slice(0, skip))
         if skip < batch.num_rows:
@@ -164,16 +173,26 @@ class Share:
 
     def commit(self) -> None:
         """Ends the share, and waits until the inbox has all of it."""
+        self.end()
+        self.confirm()
+
+    def end(self) -> None:
+        """Says that these were all rows of the share."""
+        assert self._resume  # the first answer comes before that to the commit
         self._writer.write_metadata(Mark(COMMIT, self.rows).pack())
+
+    def confirm(self) -> None:
+        """Waits until the inbox has all of the share."""
         self._answer()
         self._writer.close()
 
     def _compare(self, batch: pa.RecordBatch) -> None:
         self._skipped.update(batch)
-        if self._skipped.rows == self._held and self._skipped.value() != self._expected:
+        held = self._resume
+        if self._skipped.rows == held.row and self._skipped.value() != held.fingerprint:
             raise FeedError(
                 f"partition {self._partition} changed between tries: "
-                f"its first {self._held} rows for a node are not those sent before",
+                f"its first {held.row} rows for a node are not those sent before",
                 hint="make the data deterministic (no rand(), no unordered limit), or checkpoint it before train",
             )
 

@@ -15,6 +15,7 @@ from tfspark_cnn.feed import transport
 from tfspark_cnn.feed.conversation import Conversation
 from tfspark_cnn.feed.dealing import splitmix64
 from tfspark_cnn.feed.rows import RowKind, kind_of, record_batch, to_rows
+from tfspark_cnn.feed.source import pieces_of, renamed
 
 BLOCK_ROWS = 256
 """Rows of a block of an RDD: 800 kB of 28x28 floats, and seldom more than map_fun takes at once."""
@@ -47,10 +48,11 @@ class Inference:
         A partition without rows contacts nobody.
 
         Raises:
-            FeedError: the node has ended, or gave another number of results than it got rows.
+            FeedError: the node has ended, gave another number of results than it got rows, or a row is too large.
             FeedTimeout: nothing has moved for `timeout_s` seconds.
         """
-        pieces = (piece for batch in batches for piece in _pieces(batch))
+        cut = (pieces_of(batch, partition=partition, piece_bytes=BLOCK_BYTES) for batch in batches)
+        pieces = chain.from_iterable(cut)
         first = next(pieces, None)
         if first is None:
             return
@@ -82,10 +84,12 @@ class FrameInference:
 
     Attributes:
         inference: brings rows to the nodes.
+        names: of the columns, as map_fun is to see them.
         result_type: of the new column.
     """
 
     inference: Inference
+    names: tuple[str, ...]
     result_type: pa.DataType
 
     def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -96,7 +100,7 @@ class FrameInference:
             for batch in batches:
                 if batch.num_rows:
                     sent.append(batch)
-                    yield batch
+                    yield renamed(batch, self.names)
 
         here: list[pa.Array] = []
         for results in self.inference.results(_partition(), sending()):
@@ -150,11 +154,6 @@ def _blocks(rows: Iterable[Any]) -> Iterator[pa.RecordBatch]:
     source = iter(rows)
     while block := list(islice(source, BLOCK_ROWS)):
         yield record_batch(block)
-
-
-def _pieces(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-    rows = max(1, BLOCK_BYTES * batch.num_rows // max(1, batch.nbytes))
-    return (batch.slice(start, rows) for start in range(0, batch.num_rows, rows))
 
 
 def _partition() -> int:

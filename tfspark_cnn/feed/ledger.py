@@ -15,7 +15,7 @@ from typing import NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from tfspark_cnn.errors import FeedError
+from tfspark_cnn.errors import FeedError, ProtocolError
 
 _CHANGED = "make the DataFrame deterministic, or checkpoint or cache it, before train"
 
@@ -77,7 +77,6 @@ class Ledger:
     def __init__(self) -> None:
         self._entries: dict[int, _Entry] = {}
         self._partitions: int | None = None
-        self._highest = -1
         self._leading = 0
         self._leading_rows = 0
 
@@ -97,8 +96,8 @@ class Ledger:
             Which rows of the batch to leave out and which to store.
 
         Raises:
-            FeedError: rows between those held and the batch are missing, or the batch reaches beyond the total that
-                the partition was committed with.
+            ProtocolError: rows between those held and the batch are missing, or the feed has no such partition.
+            FeedError: the batch reaches beyond the total that the partition was committed with.
         """
         entry = self._entry(partition)
         self._check_range(partition, start, rows)
@@ -119,14 +118,14 @@ class Ledger:
             checksum: `checksum` of the hashes of all rows of the share, as this try computed them.
 
         Raises:
-            FeedError: rows are missing, or the partition changed between tries: the share now has another number of
-                rows or other contents.
+            ProtocolError: rows are missing, or the feed has no such partition.
+            FeedError: the partition changed between tries: the share now has another number of rows or other contents.
         """
         entry = self._entry(partition)
         if rows < entry.received or entry.total not in (None, rows):
             _changed(partition, f"{entry.received} rows", f"{rows} rows")
         if rows > entry.received:
-            raise FeedError(
+            raise ProtocolError(
                 f"partition {partition}: expected the {rows} rows it was committed with, received {entry.received}",
                 hint="send the rest before the commit: start again from resume()",
             )
@@ -155,9 +154,11 @@ class Ledger:
                 f"the feed was closed with {partitions} partitions, expected {self._partitions} as before",
                 hint=_CHANGED,
             )
-        if self._highest >= partitions:
+        # Those without rows do no harm: somebody has committed what nobody has.
+        highest = max((number for number, entry in self._entries.items() if entry.received), default=-1)
+        if highest >= partitions:
             raise FeedError(
-                f"the feed was closed with {partitions} partitions, received rows of partition {self._highest}",
+                f"the feed was closed with {partitions} partitions, received rows of partition {highest}",
                 hint="close the feed with the number of partitions of the data that was sent",
             )
         self._partitions = partitions
@@ -165,27 +166,26 @@ class Ledger:
     @property
     def complete(self) -> bool:
         """Whether the feed is closed and each of its partitions committed."""
-        return self._leading == self._partitions
+        return self._partitions is not None and self._leading >= self._partitions
 
     def _entry(self, partition: int) -> _Entry:
         end = self._partitions
         if partition < 0 or (end is not None and partition >= end):
-            raise FeedError(
+            raise ProtocolError(
                 f"received rows of partition {partition}, expected {'0 or more' if end is None else f'0 to {end - 1}'}",
                 hint="send the data that the feed was opened for",
             )
-        self._highest = max(self._highest, partition)
         return self._entries.setdefault(partition, _Entry())
 
     def _check_range(self, partition: int, start: int, rows: int) -> None:
         held = self.resume(partition)
         if start < 0 or rows < 0:
-            raise FeedError(
+            raise ProtocolError(
                 f"partition {partition}: received a batch of {rows} rows at row {start}, expected 0 or more of both",
                 hint="number the rows of a share from 0",
             )
         if start > held:
-            raise FeedError(
+            raise ProtocolError(
                 f"partition {partition}: expected row {held} next, received row {start}: {start - held} are missing",
                 hint="start from resume()",
             )

@@ -42,6 +42,7 @@ class NodeFeed:
         agreed: by reader, what each data node takes per step; known when all have attached.
         steps_ready: by reader, full steps of the first epoch that every node has data for.
         steps_taken: by reader, how many of them it has taken.
+        seen_rows: our rows in order that the coordinator knows of.
         started: whether every data node has a row in order.
         totals: rows of each share, once all are with the nodes.
         claimed: the reader of a feed that is read once.
@@ -56,6 +57,7 @@ class NodeFeed:
     agreed: dict[int, list[int]] = field(default_factory=dict)
     steps_ready: dict[int, int] = field(default_factory=dict)
     steps_taken: dict[int, int] = field(default_factory=dict)
+    seen_rows: int = 0
     started: bool = False
     totals: list[int] | None = None
     claimed: int | None = None
@@ -77,18 +79,21 @@ class NodeFeed:
         self.claimed = reader
 
     def has_backlog(self) -> bool:
-        """Tells whether the reader can go on without any further row on any node.
+        """Tells whether the reader can go on without any further row on any node, or may soon be told so.
 
-        Before all nodes have attached, that is so once each has a row: it tells them the shapes, and they will attach.
+        The coordinator answers whatever the inbox tells of new rows. Before all nodes have attached, they can go on
+        once each has a row: it tells them the shapes, and they will attach.
         """
+        if self.store.ready_rows > self.seen_rows:
+            return True
         if not self.agreed:
             return self.started
         return any(self.steps_ready.get(reader, 0) > self.steps_taken.get(reader, 0) for reader in self.agreed)
 
-    def start(self) -> None:
-        """Takes note that every data node has a row in order."""
+    def see(self, ready_rows: int, started: bool) -> None:
+        """Takes note of what the coordinator knows of our rows, and whether every data node has one in order."""
         with self.store.changed:
-            self.started = True
+            self.seen_rows, self.started = ready_rows, started
             self.store.changed.notify_all()
 
     def take(self, reader: int, step: int) -> None:

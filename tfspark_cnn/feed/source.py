@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import astuple, dataclass, field, fields
+from itertools import chain
 
 import numpy as np
 import pyarrow as pa
@@ -45,6 +46,12 @@ class Sent:
 
 _TYPES = (pa.int32(), pa.list_(pa.int64()), pa.float64(), pa.float64(), pa.float64())
 
+MAX_MESSAGE_BYTES = 2047 << 20
+"""The largest row. Arrow Flight refuses messages from 2 GiB on, headers included, some of them without a word."""
+
+PIECE_BYTES = 64 << 20
+"""Record batches of several rows are sent in pieces of about so much: gRPC copies a message more than once."""
+
 
 @dataclass(frozen=True)
 class Feeder:
@@ -56,7 +63,7 @@ class Feeder:
         feed: which feed.
         inboxes: their locations, in the order of the shares.
         secret: of the cluster.
-        schema: of the data as Arrow has it, for partitions without rows.
+        schema: of the data as Arrow has it: the names of the columns, and what partitions without rows are sent as.
     """
 
     feed: str
@@ -70,13 +77,14 @@ class Feeder:
 
         context = TaskContext.get()
         assert context is not None, "runs in a Spark task"
-        yield self.send(context.partitionId(), batches).batch()
+        named = (renamed(batch, self.schema.names) for batch in batches)
+        yield self.send(context.partitionId(), named).batch()
 
     def send(self, partition: int, batches: Iterable[pa.RecordBatch]) -> Sent:
         """Sends the record batches of a partition; gives the rows of each node's share, and what took how long.
 
         Raises:
-            FeedError: an inbox refused them, or is gone.
+            FeedError: an inbox refused them, or is gone, or a row is too large.
         """
         with ExitStack() as stack:
             clients = [stack.enter_context(transport.connect(inbox, self.secret)) for inbox in self.inboxes]
@@ -92,7 +100,7 @@ class Feeder:
         dealer, clock = Dealer(partition, len(clients)), _Laps()
         shares: list[Share] = []
         row = 0
-        for batch in batches:
+        for batch in chain.from_iterable(pieces_of(whole, partition=partition) for whole in batches):
             clock.lap("source_s")
             shares = shares or self._open(partition, batch.schema, clients)
             pieces = _cut(batch, dealer, row)
@@ -104,7 +112,9 @@ class Feeder:
         clock.lap("source_s")
         shares = shares or self._open(partition, self.schema, clients)
         for share in shares:
-            share.commit()
+            share.end()
+        for share in shares:
+            share.confirm()
         clock.lap("send_s")
         return Sent(partition, [share.rows for share in shares], **clock.seconds)
 
@@ -123,6 +133,31 @@ class _Laps:
         now_s = time.perf_counter()
         self.seconds[what] += now_s - self._last_s
         self._last_s = now_s
+
+
+def pieces_of(batch: pa.RecordBatch, *, partition: int, piece_bytes: int = PIECE_BYTES) -> Iterator[pa.RecordBatch]:
+    """Cuts a record batch into pieces of about so many bytes that can be sent.
+
+    Raises:
+        FeedError: a single row cannot.
+    """
+    rows = max(1, piece_bytes * batch.num_rows // max(1, batch.nbytes))
+    for piece in (batch.slice(start, rows) for start in range(0, batch.num_rows, rows)):
+        if piece.num_rows > 1 and piece.nbytes > 2 * piece_bytes:  # rows that differ much in size
+            yield from pieces_of(piece, partition=partition, piece_bytes=piece_bytes)
+        elif piece.nbytes > MAX_MESSAGE_BYTES:
+            raise FeedError(
+                f"partition {partition} has a row of {-(-piece.nbytes >> 20)} MiB, expected at most "
+                f"{MAX_MESSAGE_BYTES >> 20} MiB, which is what Arrow Flight sends at once",
+                hint="cut the row into several, or feed paths and read the files in map_fun",
+            )
+        else:
+            yield piece
+
+
+def renamed(batch: pa.RecordBatch, names: Sequence[str]) -> pa.RecordBatch:
+    """Gives a record batch under the names its columns have in the data; Spark may have been told others."""
+    return batch if batch.schema.names == list(names) else batch.rename_columns(list(names))
 
 
 def _cut(batch: pa.RecordBatch, dealer: Dealer, first_row: int) -> list[pa.RecordBatch]:

@@ -7,7 +7,7 @@ is read. https://arrow.apache.org/docs/format/Flight.html
 from __future__ import annotations
 
 import hmac
-import itertools
+import json
 import logging
 import threading
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import flight
 
-from tfspark_cnn.errors import AuthenticationError, ClusterError
+from tfspark_cnn.errors import AuthenticationError, ClusterError, ProtocolError
 
 AUTHORIZATION = "authorization"
 log = logging.getLogger(__name__)
@@ -29,6 +29,9 @@ QUIET_S = 0.2
 CONNECT_TIMEOUT_S = 30.0
 """For calls that only move a small message; streams have no limit, they end with their peer."""
 
+MAX_NAME_BYTES = 1 << 16
+"""Limit of what names a stream: a queue and some numbers."""
+
 
 class SecretGate(flight.ServerMiddlewareFactory):  # type: ignore[misc]
     """Lets calls with the secret in, and counts those it refused."""
@@ -36,7 +39,7 @@ class SecretGate(flight.ServerMiddlewareFactory):  # type: ignore[misc]
     def __init__(self, secret: str) -> None:
         super().__init__()
         self._expected = f"Bearer {secret}".encode()
-        self._refused = itertools.count(1)
+        self._lock = threading.Lock()
         self.refused = 0
 
     def start_call(self, info: Any, headers: dict[str, list[str | bytes]]) -> None:
@@ -44,8 +47,13 @@ class SecretGate(flight.ServerMiddlewareFactory):  # type: ignore[misc]
         given = headers.get(AUTHORIZATION, [""])[0]
         given = given.encode() if isinstance(given, str) else given
         if not hmac.compare_digest(given, self._expected):
-            self.refused = next(self._refused)
+            self.count()
             raise flight.FlightUnauthenticatedError("the secret of this cluster is missing or wrong")
+
+    def count(self) -> None:
+        """Counts a refusal."""
+        with self._lock:
+            self.refused += 1
 
 
 class _Bearer(flight.ClientMiddleware):  # type: ignore[misc]
@@ -64,6 +72,25 @@ class _BearerFactory(flight.ClientMiddlewareFactory):  # type: ignore[misc]
 
     def start_call(self, info: Any) -> _Bearer:
         return _Bearer(self._secret)
+
+
+def named(descriptor: flight.FlightDescriptor, key: str) -> tuple[str, int]:
+    """Gives what the JSON object of a descriptor names: a feed or a queue, and a partition.
+
+    Raises:
+        ProtocolError: it does not, or at too great length.
+    """
+    command = descriptor.command or b""
+    if len(command) > MAX_NAME_BYTES:
+        raise ProtocolError(f"a stream is named by {len(command)} bytes, expected at most {MAX_NAME_BYTES}")
+    try:
+        found = json.loads(command)
+        name, partition = found[key], found["partition"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ProtocolError(f"a stream does not name its {key} and partition: {type(error).__name__}") from error
+    if type(name) is not str or type(partition) is not int:
+        raise ProtocolError(f"a stream names its {key} and partition by other things than a text and a number")
+    return name, partition
 
 
 def endpoint(host: str, port: int) -> str:
@@ -105,8 +132,16 @@ class Service(flight.FlightServerBase):  # type: ignore[misc]
 
     @property
     def refused(self) -> int:
-        """How many calls came without the secret."""
+        """How many calls came without the secret, or with what nobody of ours sends.
+
+        Bytes that are not even HTTP/2 are not among them: gRPC hangs up on those before they become a call.
+        """
         return self._gate.refused
+
+    def refuse(self, message: str) -> flight.FlightServerError:
+        """Counts a call that carries what nobody of ours sends, and gives the error to raise for it."""
+        self._gate.count()
+        return flight.FlightServerError(message)
 
     def close(self) -> bool:
         """Stops serving. Streams should have been told to end before: this waits for them, but not for ever.

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,6 +16,7 @@ from tfspark_cnn.cluster.messages import (
     QueueClosed,
     ReaderAgreed,
     Received,
+    ReceivedSeen,
     StepsReady,
 )
 from tfspark_cnn.cluster.topology import plan
@@ -52,6 +55,26 @@ def test_feeds_are_numbered_by_queue() -> None:
     names = [feeds.open(queue, "", 1)[0].opened.feed for queue in ("input", "validation", "input", "input")]
     assert names == ["input-1", "validation-1", "input-2", "input-3"]
     assert list(feeds.by_id) == names
+
+
+def test_what_a_node_tells_of_rows_that_are_read_once_is_answered_after_what_follows_from_it() -> None:
+    feed, _ = Feeds(TOPOLOGY).open("input", "", 1, train_epochs=5, once=True)
+    assert feed.receive(received(1, 30)) == [ReceivedSeen(1, "input-1", 30, started=False)]
+    for node in SHARES:
+        feed.attach(attached(node))
+    assert feed.receive(received(3, 20)) == [
+        *(StepsReady(node, "input-1", 0, 1) for node in SHARES), ReceivedSeen(3, "input-1", 20, started=True)
+    ]  # fmt: skip
+    assert feed.receive(received(1, 31)) == [ReceivedSeen(1, "input-1", 31, started=True)]
+
+
+@pytest.mark.parametrize(("window", "steps"), [(1, 2), (16, 1), (32, 0)])
+def test_steps_are_allowed_where_whole_windows_have_come(window: int, steps: int) -> None:
+    feed = opened()
+    for node in SHARES:
+        feed.attach(replace(attached(node), window_rows=window))
+        feed.receive(received(node, 30))
+    assert feed.readers[0].steps_ready == steps
 
 
 def test_a_queue_is_closed_once() -> None:

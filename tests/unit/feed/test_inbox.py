@@ -101,7 +101,7 @@ def test_a_feeder_killed_half_way_is_resumed_where_it_stopped(node: Node, how: s
     else:
         del first  # without a word: the call is cancelled
     second = node.share()
-    assert second._held == 10
+    assert second._resume.row == 10
     second.send(rows(0, 7))
     second.send(rows(7, 14))
     second.send(rows(14, 20))
@@ -112,7 +112,7 @@ def test_a_feeder_killed_half_way_is_resumed_where_it_stopped(node: Node, how: s
 
 def test_rows_of_a_killed_feeder_that_come_late_are_left_out(node: Node) -> None:
     slow, quick = node.share(), node.share()
-    assert slow._held == quick._held == 0
+    assert slow._resume.row == quick._resume.row == 0
     quick.send(rows(0, 12))
     node.await_rows(0, 12)
     slow.send(rows(0, 8))
@@ -163,7 +163,7 @@ def test_a_twin_that_comes_after_the_commit_sends_nothing(node: Node) -> None:
 @pytest.mark.parametrize("secret", ["", "Secret", "secret2"])
 def test_a_feeder_without_the_secret_is_refused_and_counted(node: Node, secret: str) -> None:
     with pytest.raises(flight.FlightUnauthenticatedError, match="the secret of this cluster is missing or wrong"):
-        Share(node.client(secret), feed="input-1", partition=0, schema=SCHEMA)
+        Share(node.client(secret), feed="input-1", partition=0, schema=SCHEMA).commit()
     assert node.inbox.refused == 1
     assert (node.held(), node.broken) == ([], [])
 
@@ -171,7 +171,7 @@ def test_a_feeder_without_the_secret_is_refused_and_counted(node: Node, secret: 
 def test_a_client_that_shows_no_secret_at_all_is_refused(node: Node) -> None:
     with flight.FlightClient(node.inbox.location) as client:
         with pytest.raises(flight.FlightUnauthenticatedError, match="missing or wrong"):
-            Share(client, feed="input-1", partition=0, schema=SCHEMA)
+            Share(client, feed="input-1", partition=0, schema=SCHEMA).commit()
         with pytest.raises(flight.FlightUnauthenticatedError, match="missing or wrong"):
             list(client.list_flights())
     assert node.inbox.refused == 2
@@ -180,7 +180,7 @@ def test_a_client_that_shows_no_secret_at_all_is_refused(node: Node) -> None:
 def test_a_feed_that_was_not_announced_is_refused_by_its_name(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inbox_module, "OPEN_WAIT_S", 0.01)
     with pytest.raises(flight.FlightServerError, match="feed 'input-7' was not announced to this node in 0 s"):
-        node.share(feed="input-7")
+        node.share(feed="input-7").commit()
     assert node.broken == [], "the feeder tells; the node has done nothing wrong"
 
 
@@ -200,64 +200,99 @@ def test_a_feed_that_was_removed_takes_no_more_rows(node: Node, monkeypatch: pyt
     node.inbox.remove("input-1")
     node.inbox.remove("input-1")
     with pytest.raises(flight.FlightServerError, match="feed 'input-1' was not announced"):
-        node.share()
+        node.share().commit()
 
 
 @pytest.mark.parametrize(
-    ("named", "kind"),
+    ("command", "words"),
     [
-        (flight.FlightDescriptor.for_command(b"no json"), "JSONDecodeError"),
-        (flight.FlightDescriptor.for_command(b'"\xff"'), "UnicodeDecodeError"),
-        (flight.FlightDescriptor.for_command(b"{}"), "KeyError"),
-        (flight.FlightDescriptor.for_command(b"[1]"), "TypeError"),
-        (flight.FlightDescriptor.for_command(b'{"feed": "input-1"}'), "KeyError"),
-        (flight.FlightDescriptor.for_command(b'{"feed": "input-1", "partition": "first"}'), "ValueError"),
-        (flight.FlightDescriptor.for_command(b'{"feed": "input-1", "partition": null}'), "TypeError"),
-        (flight.FlightDescriptor.for_path("input-1"), "TypeError"),
+        (b"no json", "does not name its feed and partition: JSONDecodeError"),
+        (b'"\xff"', "does not name its feed and partition: UnicodeDecodeError"),
+        (b"{}", "does not name its feed and partition: KeyError"),
+        (b"[1]", "does not name its feed and partition: TypeError"),
+        (b"[" * 60_000, "does not name its feed and partition: RecursionError"),
+        (b'{"feed": "input-1"}', "does not name its feed and partition: KeyError"),
+        (b'{"feed": "input-1", "partition": "first"}', "by other things than a text and a number"),
+        (b'{"feed": "input-1", "partition": true}', "by other things than a text and a number"),
+        (b'{"feed": "input-1", "partition": 1e999}', "by other things than a text and a number"),
+        (b'{"feed": ["input-1"], "partition": 0}', "by other things than a text and a number"),
+        (b" " * 1_000_000, "is named by 1000000 bytes, expected at most 65536"),
+        (None, "does not name its feed and partition: JSONDecodeError"),
     ],
 )
-def test_a_stream_that_names_no_share_is_refused(node: Node, named: Any, kind: str) -> None:
-    writer, reader = node.client().do_put(named, SCHEMA)
-    with pytest.raises(flight.FlightServerError, match=f"not a share of a feed: {kind}"):
-        assert reader.read() is None
-        writer.close()
-    assert node.broken == []
+@pytest.mark.parametrize("exchange", [False, True])
+def test_a_stream_that_names_no_share_is_refused_and_counted(
+    node: Node, command: bytes | None, words: str, exchange: bool
+) -> None:
+    if exchange and command:
+        command = command.replace(b"feed", b"queue")
+    named = flight.FlightDescriptor.for_command(command) if command else flight.FlightDescriptor.for_path("input-1")
+    with pytest.raises(flight.FlightServerError, match=words.replace("feed", "queue") if exchange else words):
+        if exchange:
+            writer, reader = node.client().do_exchange(named)
+            writer.done_writing()
+            reader.read_chunk()
+        else:
+            writer, reader = node.client().do_put(named, SCHEMA)
+            assert reader.read() is None
+            writer.close()
+    assert (node.broken, node.inbox.refused) == ([], 1)
 
 
-def refusal_of(node: Node, share: Share) -> FeedError:
-    """Ends a share that must be refused, and gives the error that the node reports."""
-    with pytest.raises(flight.FlightServerError):
+def refusal_of(node: Node, share: Share) -> str:
+    """Ends a share that must be refused and counted, without harm to the node; gives what the sender hears."""
+    with pytest.raises(flight.FlightServerError) as caught:
         share._answer()
         share._writer.close()
-    assert len(node.broken) == 1 and isinstance(node.broken[0], FeedError)
-    return node.broken[0]
+    assert (node.broken, node.inbox.refused) == ([], 1)
+    rightful = node.share()
+    rightful.send(rows(0, 4))
+    rightful.commit()
+    node.store.close(1, 4)
+    assert node.held() == [0, 1, 2, 3], "the feeder of the partition is not concerned"
+    return str(caught.value)
 
 
 @pytest.mark.parametrize("metadata", [b"", b"b", b"x" * MARK_BYTES, b"b" * (MARK_BYTES + 1)])
-def test_metadata_of_another_kind_is_refused_and_reported(node: Node, metadata: bytes) -> None:
+def test_metadata_of_another_kind_is_refused_and_counted(node: Node, metadata: bytes) -> None:
     share = node.share()
     share._writer.write_with_metadata(rows(0, 4), metadata)
-    assert f"carries {len(metadata)} unknown bytes of metadata, expected {MARK_BYTES}" in str(refusal_of(node, share))
-    assert node.held() == []
+    assert f"carries {len(metadata)} unknown bytes of metadata, expected {MARK_BYTES}" in refusal_of(node, share)
 
 
-def test_a_batch_without_metadata_is_refused_and_reported(node: Node) -> None:
+def test_a_batch_without_metadata_is_refused_and_counted(node: Node) -> None:
     share = node.share()
     share._writer.write_batch(rows(0, 4))
-    assert "carries 0 unknown bytes of metadata" in str(refusal_of(node, share))
+    assert "carries 0 unknown bytes of metadata" in refusal_of(node, share)
 
 
-def test_a_gap_is_refused_and_reported(node: Node) -> None:
+def test_a_gap_is_refused_and_counted(node: Node) -> None:
     share = node.share(partition=3)
     share._writer.write_with_metadata(rows(0, 4), Mark(BATCH, 2).pack())
-    assert "partition 3: expected row 0 next, received row 2" in str(refusal_of(node, share))
+    assert "partition 3: expected row 0 next, received row 2" in refusal_of(node, share)
 
 
-def test_a_commit_of_rows_that_did_not_come_is_refused_and_reported(node: Node) -> None:
+def test_a_commit_of_rows_that_did_not_come_is_refused_and_counted(node: Node) -> None:
     share = node.share()
     share.send(rows(0, 4))
     share._writer.write_metadata(Mark(COMMIT, 9).pack())
-    assert "expected the 9 rows it was committed with, received 4" in str(refusal_of(node, share))
+    assert "expected the 9 rows it was committed with, received 4" in refusal_of(node, share)
+
+
+def test_a_commit_of_rows_of_a_partition_nobody_has_is_refused_and_counted(node: Node) -> None:
+    share = node.share(partition=77)
+    share._writer.write_metadata(Mark(COMMIT, 5).pack())
+    assert "partition 77: expected the 5 rows it was committed with, received 0" in refusal_of(node, share)
+
+
+def test_a_commit_of_no_rows_of_a_partition_nobody_has_changes_nothing(node: Node) -> None:
+    for partition in (1, 77):
+        node.share(partition=partition).commit()
+    share = node.share()
+    share.send(rows(0, 4))
+    share.commit()
+    node.store.close(1, 4)
+    assert (node.held(), node.broken) == ([0, 1, 2, 3], [])
 
 
 def test_the_feeder_hears_why_its_commit_was_refused(node: Node) -> None:
@@ -272,10 +307,10 @@ def test_the_feeder_hears_why_its_commit_was_refused(node: Node) -> None:
 
 
 @pytest.mark.parametrize("partition", [-1, -(2**40)])
-def test_a_partition_that_cannot_be_is_refused_and_reported(node: Node, partition: int) -> None:
+def test_a_partition_that_cannot_be_is_refused_and_counted(node: Node, partition: int) -> None:
     share = node.share(partition=partition)
     share.send(rows(0, 1))
-    assert f"received rows of partition {partition}" in str(refusal_of(node, share))
+    assert f"received rows of partition {partition}" in refusal_of(node, share)
 
 
 # --- marks and names -------------------------------------------------------------------------------------------------

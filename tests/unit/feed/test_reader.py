@@ -8,6 +8,7 @@ import queue
 import random
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,8 +25,10 @@ from tfspark_cnn.errors import EmptyFeedError, FeedError, SchemaError
 from tfspark_cnn.feed import batching, epochs
 from tfspark_cnn.feed.cache import FeedStore
 from tfspark_cnn.feed.dealing import Dealer
+from tfspark_cnn.feed.inbox import Inbox
 from tfspark_cnn.feed.reader import Attachment, EpochReader, NodeFeed, Progress, ReaderOptions, no_more_epochs
 from tfspark_cnn.feed.schema import Column
+from tfspark_cnn.feed.source import Feeder
 
 SCHEMA = pa.schema({"row": pa.int64(), "list": pa.list_(pa.int64())})
 WINDOW = 16
@@ -114,7 +117,8 @@ class Cluster:
         )
 
     def readers(self, batch_rows: int, **options: Any) -> list[EpochReader]:
-        return [self.reader(node=node.share, batch_rows=batch_rows, **options) for node in self.nodes]
+        number = options.pop("number", 0)
+        return [self.reader(number, node=node.share, batch_rows=batch_rows, **options) for node in self.nodes]
 
     # --- what feeders do ---------------------------------------------------------------------------------------------
 
@@ -510,3 +514,127 @@ def test_a_feed_with_fewer_rows_than_nodes_is_an_error_of_the_epoch() -> None:
         for reader in readers:
             with pytest.raises(EmptyFeedError, match="expected at least 1 row on each worker"):
                 ids(reader)
+
+
+@pytest.mark.timeout(60)
+def test_ten_thousand_tiny_partitions_are_read_once_and_in_order() -> None:
+    parts = [number % 4 for number in range(10_000)]
+    with cluster_of(2) as cluster:
+        cluster.feed(cluster.open(2), parts)
+        pairs = [cluster.readers(64, number=number, shuffle=bool(number)) for number in (0, 1)]
+        in_order, shuffled = [[ids(reader) for reader in pair] for pair in pairs]
+    for epoch in (in_order, shuffled):
+        assert sorted(row for node in epoch for row in flat(node)) == list(range(sum(parts)))
+        assert len(epoch[0]) == len(epoch[1])
+    assert all(flat(node) == sorted(flat(node)) for node in in_order)
+
+
+# --- over the wire, with feeders that die ----------------------------------------------------------------------------
+
+
+class Killed(Exception):
+    """What ends a feeder in the middle."""
+
+
+@dataclass
+class BadLuck:
+    """Feeders of a cluster's open feed that are killed, tried again in other batches, and run twice at once."""
+
+    feed: str
+    inboxes: list[Inbox]
+    chance: random.Random
+
+    def tries(self, number: int, base: int, total: int) -> list[list[Step]]:
+        """What runs for one partition: groups of tries; those of a group run at the same time."""
+        feeder = Feeder(self.feed, tuple(inbox.location for inbox in self.inboxes), "secret", SCHEMA)
+
+        def one(size: int, dies_after: int | None) -> None:
+            with contextlib.suppress(Killed):
+                feeder.send(number, self._batches(base, total, size, dies_after))
+
+        def drawn(dies: bool) -> Step:
+            size, dies_after = self.chance.randint(1, 9), self.chance.randint(0, 4) if dies else None
+            return lambda: one(size, dies_after)
+
+        killed = [[drawn(True) for _ in range(self.chance.randint(1, 2))] for _ in range(self.chance.randint(0, 3))]
+        return [*killed, [drawn(False) for _ in range(self.chance.randint(1, 2))]]
+
+    def _batches(self, base: int, total: int, size: int, dies_after: int | None) -> Iterator[pa.RecordBatch]:
+        for sent, first in enumerate(range(0, total, size)):
+            if sent == dies_after:
+                raise Killed
+            yield rows(np.arange(base + first, base + min(total, first + size)))
+        if dies_after is not None:
+            raise Killed  # between the last row and the commit
+
+    def send(self, parts: list[int]) -> None:
+        """Sends the partitions in any order, two at a time."""
+        bases = np.cumsum([0, *parts]).tolist()
+        work = [self.tries(number, bases[number], total) for number, total in enumerate(parts)]
+        self.chance.shuffle(work)
+
+        def run(share: list[list[list[Step]]]) -> None:
+            for group in [group for tries in share for group in tries]:
+                at_once(*group)
+
+        at_once(lambda: run(work[::2]), lambda: run(work[1::2]))
+
+
+def at_once(*steps: Step) -> None:
+    """Runs them at the same time; the first error is raised here."""
+    with ThreadPoolExecutor(len(steps)) as pool:
+        for running in [pool.submit(step) for step in steps]:
+            running.result()
+
+
+@contextlib.contextmanager
+def inboxes_of(cluster: Cluster, feed: Feed) -> Iterator[list[Inbox]]:
+    """An inbox for each node, with the newest feed; none may have found it broken."""
+    broken: list[Exception] = []
+    inboxes = [Inbox("127.0.0.1", "secret", broken=broken.append) for _ in cluster.nodes]
+    try:
+        for node, inbox in zip(cluster.nodes, inboxes, strict=True):
+            inbox.add(feed.opened.feed, node.feeds[-1].store)
+        yield inboxes
+    finally:
+        for inbox in inboxes:
+            inbox.close()
+    assert broken == [] and [inbox.refused for inbox in inboxes] == [0] * len(inboxes)
+
+
+def readers_of(cluster: Cluster, batch_rows: list[int], **options: Any) -> list[EpochReader]:
+    return [cluster.reader(node=node, batch_rows=size, **options) for node, size in enumerate(batch_rows)]
+
+
+unlike = st.lists(sizes, min_size=1, max_size=3)
+alike = st.tuples(sizes, st.integers(1, 3)).map(lambda drawn: [drawn[0]] * drawn[1])
+
+
+@given(alike | unlike, partitions, st.integers(1, 3), st.booleans(), st.integers(0, 2**32))
+@settings(max_examples=30, deadline=None)
+def test_each_row_comes_once_and_in_the_same_order_however_feeders_die(
+    batch_rows: list[int], parts: list[int], num_epochs: int, shuffle: bool, seed: int
+) -> None:
+    options: dict[str, Any] = {"shuffle": shuffle, "seed": 11}
+    with cluster_of(len(batch_rows)) as cluster:
+        feed = cluster.open(num_epochs)
+        cluster.feed(feed, parts)
+        quiet = run_threads(cluster, readers_of(cluster, batch_rows, **options), num_epochs, lambda: None)
+    with cluster_of(len(batch_rows)) as cluster:
+        feed = cluster.open(num_epochs)
+        with inboxes_of(cluster, feed) as inboxes:
+            luck = BadLuck(feed.opened.feed, inboxes, random.Random(seed))
+
+            def feeding() -> None:
+                luck.send(parts)
+                cluster.finish(feed, parts)
+
+            found = run_threads(cluster, readers_of(cluster, batch_rows, **options), num_epochs, feeding)
+    assert found == quiet, "the order does not depend on who died"
+    for epoch in zip(*found, strict=True):
+        assert sorted(row for node in epoch for row in flat(node)) == list(range(sum(parts)))
+        assert len({len(node) for node in epoch}) == 1, "equal steps"
+        full = epochs.full_steps([len(flat(node)) for node in epoch], batch_rows)
+        for size, node in zip(batch_rows, epoch, strict=True):
+            tail = [len(batch) for batch in node[full:]]
+            assert {len(batch) for batch in node[:full]} <= {size} and max(tail) - min(tail) <= 1

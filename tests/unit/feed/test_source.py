@@ -1,19 +1,21 @@
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tfspark_cnn.errors import FeedError, TFSparkError
 from tfspark_cnn.feed.cache import FeedStore
 from tfspark_cnn.feed.dealing import Dealer
 from tfspark_cnn.feed.inbox import Inbox
-from tfspark_cnn.feed.source import Feeder, _cut
+from tfspark_cnn.feed.source import Feeder, _cut, pieces_of
 
 SCHEMA = pa.schema({"row": pa.int64(), "many": pa.list_(pa.float32()), "name": pa.string()})
 
@@ -28,6 +30,7 @@ def batch_of(start: int, stop: int) -> pa.RecordBatch:
 
 
 @given(st.integers(0, 1000), st.integers(1, 7), st.integers(0, 500), st.integers(0, 200))
+@settings(deadline=None)
 def test_a_cut_batch_is_what_take_gives_of_the_dealt_rows(
     partition: int, workers: int, first_row: int, rows: int
 ) -> None:
@@ -109,6 +112,27 @@ def test_a_partition_without_rows_is_committed_on_every_node(nodes: list[Node]) 
         node.store.close(2, 0)
 
 
+@pytest.mark.timeout(30)
+def test_tiny_partitions_of_feeders_side_by_side_arrive_once_and_in_order(nodes: list[Node]) -> None:
+    sizes, shares = [number % 4 for number in range(300)], {}
+
+    def feed(numbers: list[int]) -> None:
+        for number in numbers:
+            shares[number] = feeder(nodes).send(number, partition_of(number, sizes[number], 2)).share
+
+    # One from the front and one from the back: rows of later partitions wait for those before.
+    feeders = [threading.Thread(target=feed, args=(n,)) for n in (list(range(150)), list(range(299, 149, -1)))]
+    for one in feeders:
+        one.start()
+    for one in feeders:
+        one.join()
+    for node, total in zip(nodes, np.sum(list(shares.values()), axis=0).tolist(), strict=True):
+        node.store.close(300, total)
+        assert (node.rows(), node.broken) == (sorted(node.rows()), [])
+    assert sum(len(node.rows()) for node in nodes) == sum(sizes)
+    assert len({row for node in nodes for row in node.rows()}) == sum(sizes)
+
+
 def test_a_feeder_that_failed_half_way_is_repeated_in_other_batches(nodes: list[Node]) -> None:
     def breaks_off() -> Iterator[pa.RecordBatch]:
         yield from (batch_of(start, start + 50) for start in range(0, 200, 50))
@@ -139,6 +163,38 @@ def test_a_partition_that_changed_between_tries_breaks_the_feed_on_the_node(node
     with pytest.raises(FeedError, match="partition 0 could not be sent: .*changed between tries"):
         feeder(nodes).send(0, [batch_of(0, 50)])
     assert any("changed between tries" in str(error) for node in nodes for error in node.broken)
+
+
+@given(st.lists(st.integers(0, 300), min_size=1, max_size=30), st.integers(1, 200))
+@settings(deadline=None)
+def test_pieces_are_small_and_together_the_batch(lengths: list[int], piece_bytes: int) -> None:
+    batch = pa.record_batch({"x": [bytes(length) for length in lengths]})
+    pieces = list(pieces_of(batch, partition=0, piece_bytes=piece_bytes))
+    assert pa.Table.from_batches(pieces).combine_chunks() == pa.Table.from_batches([batch])
+    assert all(piece.num_rows == 1 or piece.nbytes <= 2 * piece_bytes for piece in pieces)
+
+
+def test_a_row_of_500_mb_arrives_among_small_ones(nodes: list[Node]) -> None:
+    large = pa.py_buffer(bytes(500 << 20))
+    offsets = pa.py_buffer(np.array([0, 0, large.size, large.size], np.int32))
+    images = pa.Array.from_buffers(pa.binary(), 3, [None, offsets, large])
+    batch = pa.record_batch({"row": [0, 1, 2], "image": images})
+    assert sum(feeder(nodes, schema=batch.schema).send(0, [batch]).share) == 3
+    arrived = [chunk for node in nodes for chunk in node.store.chunks()]
+    assert sorted(chunk.column("row")[0].as_py() for chunk in arrived) == [0, 1, 2]
+    assert sum(chunk.nbytes for chunk in arrived) >= 500 << 20
+    assert [node.broken for node in nodes] == [[], [], []]
+
+
+def test_a_row_that_is_too_large_to_be_sent_names_its_partition_and_the_limit(nodes: list[Node]) -> None:
+    # Two views of one buffer: a row of 2 GiB that takes 1 GiB.
+    half = pa.py_buffer(bytes((1024 << 20) - 8))
+    offsets = pa.py_buffer(np.array([0, half.size], np.int32))
+    column = pa.Array.from_buffers(pa.binary(), 1, [None, offsets, half])
+    batch = pa.record_batch({"left": column, "right": column})
+    with pytest.raises(FeedError, match="partition 7 has a row of 2048 MiB, expected at most 2047 MiB") as caught:
+        feeder(nodes, schema=batch.schema).send(7, [batch])
+    assert "cut the row into several" in (caught.value.hint or "")
 
 
 def test_the_secret_of_a_feeder_is_not_printed(nodes: list[Node]) -> None:
