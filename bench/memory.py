@@ -22,7 +22,10 @@ from tfspark_cnn import InputMode, TFCluster
 
 TIMES = 10
 ROWS = SIZES[1]
-"""Once is more than the windows that memory holds at any size: a segment of 64 MiB that is being written to disk."""
+"""Once is more than what memory holds at any size: the segment of 64 MiB that a node writes to disk next."""
+
+PARTITIONS = 4
+"""So few that the rows of each, once, are more than the 10,000 that Spark puts into one record batch."""
 
 CACHES: dict[str, dict[str, Any]] = {
     "disk": {"cache": "disk"},
@@ -38,7 +41,7 @@ def peaks(spark: Any, rows: Rows, cache: str) -> dict[str, float]:
     with watched() as seen:
         take = Take(columns(rows), passes=1)
         with TFCluster.run(spark, take, None, NODES, input_mode=InputMode.SPARK, **CACHES[cache]) as cluster:
-            cluster.train(frame(spark, rows))
+            cluster.train(frame(spark, rows, partitions=PARTITIONS))
             taken = sum(cluster.shutdown())
     assert taken == rows.count, f"{taken} rows taken"
     return seen.mib
@@ -53,10 +56,10 @@ def growth(spark: Any, rows: Rows, cache: str) -> Growth:
 
 def ratios(cache: str, rounds: list[Growth]) -> list[Ratio]:
     """Sets ten times the rows against once, for each kind of process. Nothing is asked of Spark's own executors."""
-    kinds = {DRIVER: 1.1, DRIVER_JVM: 1.1, FEEDER: 1.1, NODE: 1.1, EXECUTOR_JVM: None}
+    kinds: dict[str, float | None] = {DRIVER: 1.1, DRIVER_JVM: 1.1, FEEDER: 1.1, NODE: 1.1, EXECUTOR_JVM: None}
     return [
         Ratio(
-            f'peak memory of a {kind}, {TIMES} times the rows, `cache="{cache}"`', "the rows once", "MiB",
+            f'peak memory of {kind}, {TIMES} times the rows, `cache="{cache}"`', "the rows once", "MiB",
             [growth[kind][1] for growth in rounds], [growth[kind][0] for growth in rounds], most=most,
         )
         for kind, most in kinds.items()

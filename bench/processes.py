@@ -17,7 +17,13 @@ SAMPLE_S = 0.05
 RESET_PEAK = "5"
 """What, written to `/proc/PID/clear_refs`, sets VmHWM to what the process holds now."""
 
-DRIVER, DRIVER_JVM, EXECUTOR_JVM, FEEDER, NODE = "driver", "driver's JVM", "executor's JVM", "feeder", "node"
+DRIVER, DRIVER_JVM, EXECUTOR_JVM, FEEDER, NODE = (
+    "the driver",
+    "the driver's JVM",
+    "an executor's JVM",
+    "a feeder",
+    "a node",
+)
 
 MARKS = {
     "org.apache.spark.deploy.SparkSubmit": DRIVER_JVM,
@@ -32,7 +38,7 @@ def kind(command: str) -> str | None:
 
     Example:
         >>> kind("python -m pyspark.daemon pyspark.worker")
-        'feeder'
+        'a feeder'
     """
     return next((name for mark, name in MARKS.items() if mark in command), None)
 
@@ -47,7 +53,6 @@ class Peaks:
 
     def __init__(self) -> None:
         self.mib: dict[str, float] = {}
-        self._kinds: dict[int, str | None] = {}
         self._me = psutil.Process()
 
     def reset(self) -> None:
@@ -67,10 +72,9 @@ class Peaks:
     def _processes(self) -> Iterator[tuple[int, str]]:
         yield self._me.pid, DRIVER
         for process in self._me.children(recursive=True):
-            if process.pid not in self._kinds:
-                with contextlib.suppress(psutil.Error):
-                    self._kinds[process.pid] = kind(" ".join(process.cmdline()))
-            name = self._kinds.get(process.pid)
+            name = None
+            with contextlib.suppress(psutil.Error):  # it has just ended
+                name = kind(" ".join(process.cmdline()))  # each time: a child has its parent's until it runs a program
             if name is not None:
                 yield process.pid, name
 
