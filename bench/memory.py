@@ -24,8 +24,9 @@ TIMES = 10
 ROWS = SIZES[1]
 """Once is more than what memory holds at any size: the segment of 64 MiB that a node writes to disk next."""
 
-PARTITIONS = 4
-"""So few that the rows of each, once, are more than the 10,000 that Spark puts into one record batch."""
+CONF = {"spark.sql.execution.arrow.maxRecordsPerBatch": "1000"}
+"""A tenth of Spark's default, so that the rows of a partition, once, are several record batches too: else what grows is
+the largest of them."""
 
 CACHES: dict[str, dict[str, Any]] = {
     "disk": {"cache": "disk"},
@@ -41,7 +42,7 @@ def peaks(spark: Any, rows: Rows, cache: str) -> dict[str, float]:
     with watched() as seen:
         take = Take(columns(rows), passes=1)
         with TFCluster.run(spark, take, None, NODES, input_mode=InputMode.SPARK, **CACHES[cache]) as cluster:
-            cluster.train(frame(spark, rows, partitions=PARTITIONS))
+            cluster.train(frame(spark, rows))
             taken = sum(cluster.shutdown())
     assert taken == rows.count, f"{taken} rows taken"
     return seen.mib
@@ -67,7 +68,7 @@ def ratios(cache: str, rounds: list[Growth]) -> list[Ratio]:
 
 
 def _fresh(rows: Rows, cache: str) -> Growth:
-    with application() as spark:
+    with application(CONF) as spark:
         return growth(spark, rows, cache)
 
 
