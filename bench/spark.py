@@ -10,6 +10,7 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,11 +20,20 @@ ROOT = Path(__file__).parents[1]
 MASTER = "local-cluster[2,2,2048]"
 NODES = 2
 PARTITIONS = 8
+REMOVE_TRIES, REMOVE_AGAIN_S = 50, 0.1
+
+ENVIRONMENT = {
+    "PYSPARK_PYTHON": sys.executable,
+    "PYTHONPATH": str(ROOT),
+    "SPARK_LOCAL_IP": "127.0.0.1",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+}
+"""Variables under which executors find this interpreter and this folder."""
 
 
 @contextmanager
 def application(conf: Mapping[str, str] | None = None) -> Iterator[Any]:
-    """Gives a SparkSession, and leaves nothing of it behind.
+    """Gives a SparkSession, and leaves no process or temporary file of it behind.
 
     Args:
         conf: settings beyond those that all parts have.
@@ -31,7 +41,7 @@ def application(conf: Mapping[str, str] | None = None) -> Iterator[Any]:
     from pyspark.sql import SparkSession
 
     work = tempfile.mkdtemp(prefix="bench-spark-")
-    os.environ.update(_environment(work))
+    os.environ.update(ENVIRONMENT)
     settings = {
         "spark.driver.host": "127.0.0.1",
         "spark.driver.memory": "2g",
@@ -50,15 +60,13 @@ def application(conf: Mapping[str, str] | None = None) -> Iterator[Any]:
         yield session
     finally:
         session.stop()
-        shutil.rmtree(work, ignore_errors=True)
+        _remove(work)
 
 
-def _environment(work: str) -> dict[str, str]:
-    """Variables under which executors find this interpreter and this folder, and keep their files in `work`."""
-    return {
-        "PYSPARK_PYTHON": sys.executable,
-        "PYTHONPATH": str(ROOT),
-        "SPARK_LOCAL_IP": "127.0.0.1",
-        "SPARK_WORKER_DIR": work,
-        "TF_CPP_MIN_LOG_LEVEL": "3",
-    }
+def _remove(directory: str) -> None:
+    """Removes a directory that executors on their way out may still clear, too."""
+    for _ in range(REMOVE_TRIES):
+        shutil.rmtree(directory, ignore_errors=True)
+        if not os.path.exists(directory):
+            return
+        time.sleep(REMOVE_AGAIN_S)
