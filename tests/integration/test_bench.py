@@ -22,7 +22,7 @@ def check(ratios: list[Ratio], count: int) -> None:
         assert all(0 < figure < math.inf for figure in ratio.ours + ratio.theirs), ratio.what
 
 
-@pytest.mark.parametrize("rows", feed.SIZES[2:], ids=lambda rows: rows.name)
+@pytest.mark.parametrize("rows", feed.SIZES[3:], ids=lambda rows: rows.name)
 def test_a_dataframe_is_fed_and_gone_over(spark, rows):
     check([feed.measure_rows(spark, rows.with_count(64), TINY.rounds)], 1)
 
