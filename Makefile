@@ -39,13 +39,14 @@ check: install
 	$(BIN)/lint-imports
 	$(BIN)/codespell tfspark_cnn tests conf docs bench scripts README.md CHANGELOG.md CONTRIBUTING.md Makefile
 
+# Also makes .venv-peer, for the ancestor that figures are compared with. Arguments: make bench BENCH="--dry --rounds 1".
 bench: install java
-	$(BIN)/python -m bench
+	$(BIN)/python -m bench $(BENCH)
 
 notebooks: install java
 	$(PYTEST) tests/notebooks
 
 clean:
-	rm -rf $(VENV) build dist runs spark-warehouse *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis \
+	rm -rf $(VENV) .venv-peer build dist runs spark-warehouse *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis \
 		.import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

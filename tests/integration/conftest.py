@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
 NODE_MARKS = ("tfspark_cnn.cluster.node_process", "read -r _; kill -9 0", "tensorboard.main")
 OURS = ("tfspark",)
 SESSION = "TFSPARK_TEST_SESSION"
@@ -25,7 +26,7 @@ def spark_environment() -> dict[str, str]:
         "PYSPARK_PYTHON": sys.executable,
         "PYSPARK_DRIVER_PYTHON": sys.executable,
         "SPARK_LOCAL_IP": "127.0.0.1",
-        "PYTHONPATH": str(HERE),
+        "PYTHONPATH": os.pathsep.join(map(str, (HERE, ROOT))),  # ROOT: for bench
         SESSION: str(os.getpid()),  # inherited by every process that a test starts, however deep
     }
 

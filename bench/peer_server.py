@@ -1,0 +1,85 @@
+"""`python -m bench.peer_server` in `.venv-peer`: measures the ancestor, one JSON line in, one JSON line out.
+
+Imports nothing of our package.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from tensorflowonspark import TFCluster
+
+from bench.rounds import timed
+from bench.rows import rdd
+from bench.shared_nodes import Enter, Life, take_fed_rows
+from bench.spark import NODES, application
+
+CONF = {"spark.task.cpus": "2"}  # it takes one task at a time on an executor
+
+
+class Server:
+    """What the program can be told to do."""
+
+    def __init__(self) -> None:
+        self._application = ExitStack()
+        self._spark: Any = None
+        self._rows: Any = None
+        self._count = 0
+        self._cluster: Any = None
+
+    def start(self) -> None:
+        """Starts a Spark application."""
+        self._spark = self._application.enter_context(application(CONF))
+
+    def stop(self) -> None:
+        """Ends it."""
+        self._application.close()
+
+    def cluster(self, count: int, size: int, partitions: int) -> None:
+        """Makes and keeps rows of lists of Python floats, and starts a cluster that takes them."""
+        self._count = count
+        self._rows = rdd(self._spark.sparkContext, count=count, size=size, numpy=False, partitions=partitions)
+        self._cluster = self._run(take_fed_rows)
+
+    def feed(self) -> float:
+        """Feeds the rows once; gives rows per second."""
+        return self._count / timed(lambda: self._cluster.train(self._rows, 1))
+
+    def end(self) -> None:
+        """Ends the cluster."""
+        self._cluster.shutdown()
+
+    def life(self, tensorflow: bool) -> dict[str, float]:
+        """Lives the life of a cluster that is fed nothing; gives `Life` as a dict."""
+        with tempfile.TemporaryDirectory(prefix="bench-life-") as directory:
+            return vars(Life.of(self._run, Enter(Path(directory), tensorflow), nodes=NODES))
+
+    def _run(self, map_fun: Callable[[Any, Any], Any]) -> Any:
+        return TFCluster.run(self._spark.sparkContext, map_fun, {}, NODES, 0, input_mode=TFCluster.InputMode.SPARK)
+
+
+def main() -> None:
+    """Answers until there is nothing more to read."""
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # whatever else writes to stdout, as Spark and the nodes do, must not come between the answers
+    logging.getLogger().setLevel(logging.ERROR)
+    server = Server()
+    with contextlib.closing(answers):
+        for line in sys.stdin:
+            told = json.loads(line)
+            answers.write(json.dumps(getattr(server, told.pop("do"))(**told)) + "\n")
+            answers.flush()
+        server.stop()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,64 @@
+"""The benchmarks run, at a tiny scale and without the ancestor, so that they cannot rot between two `make bench`."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from bench import ancestor, epochs, feed, lifecycle, memory, overlap, rdd
+from bench.part import Options
+from bench.processes import DRIVER, DRIVER_JVM, EXECUTOR_JVM, FEEDER, NODE
+from bench.rounds import Ratio
+
+TINY = Options(rounds=1, scale=0.002, dry=True)
+
+
+def check(ratios: list[Ratio], count: int) -> None:
+    """Each of them has its rounds, and figures that can be."""
+    assert len(ratios) == count
+    for ratio in ratios:
+        assert len(ratio.ours) == len(ratio.theirs) == TINY.rounds, ratio.what
+        assert all(0 < figure < math.inf for figure in ratio.ours + ratio.theirs), ratio.what
+
+
+@pytest.mark.parametrize("rows", feed.SIZES[3:], ids=lambda rows: rows.name)
+def test_a_dataframe_is_fed_and_gone_over(spark, rows):
+    check([feed.measure_rows(spark, rows.with_count(64), TINY.rounds)], 1)
+
+
+def test_our_side_of_the_comparison_with_the_ancestor(spark):
+    told: list[str] = []
+
+    def peer(do: str, **given: int) -> float:
+        told.append(do)
+        return 1.0
+
+    check(ancestor.measure(spark, peer, TINY), 4)
+    assert told == ["cluster", "feed", "feed", "end"]
+
+
+def test_an_rdd_is_fed_and_gone_over(spark):
+    check([rdd.measure_kind(spark, rdd.Kind("rows", 64, numpy=True), TINY.rounds)], 1)
+
+
+def test_a_life_has_its_times(spark):
+    life = lifecycle.life(spark, tensorflow=False)
+    assert 0 < life.entered <= life.returned
+    assert life.shutdown > 0
+    lives = lifecycle.Lives(life, life)
+    check(lifecycle.ratios([lives], [lives]), 4)
+
+
+def test_later_epochs_are_compared_on_the_node(spark):
+    check(epochs.measure(spark, TINY, caches=("disk",)), 4)
+
+
+def test_every_kind_of_process_has_a_peak(spark):
+    grown = memory.growth(spark, memory.ROWS.with_count(64), "none")
+    assert set(grown) == {DRIVER, DRIVER_JVM, EXECUTOR_JVM, FEEDER, NODE}
+    check(memory.ratios("none", [grown]), 5)
+
+
+def test_steps_run_while_rows_arrive(spark):
+    check(overlap.measure(spark, TINY), 1)
