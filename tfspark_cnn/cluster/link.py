@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
+import time
 from collections.abc import Callable, Hashable
 from typing import Any
 
@@ -39,6 +41,7 @@ class Link:
         self._lock = threading.Lock()
         self._handlers: dict[type[Message], Callable[[Any], None]] = {}
         self._latest: dict[Hashable, Message] = {}
+        self._due_s: dict[Hashable, float] = {}  # when what `_latest` holds is to be sent, by time.monotonic()
         self._pending = threading.Condition()
         self._heard = threading.Event()
         self._answered = threading.Event()
@@ -66,16 +69,33 @@ class Link:
         with self._lock:  # a driver that pauses answers late; whether it is gone, the listening thread finds out
             transport.call(self._client, "event", messages.encode(event), timeout_s=SILENCE_S)
 
-    def send_latest(self, key: Hashable, event: Message) -> None:
-        """Sends an event soon, without waiting; a newer one with the same key replaces it if it has not left yet."""
+    def send_latest(self, key: Hashable, event: Message, *, within_s: float = 0.0) -> None:
+        """Sends an event soon, without waiting; a newer one with the same key replaces it if it has not left yet.
+
+        Args:
+            key: of the event.
+            event: to be sent.
+            within_s: seconds that it may be kept for a newer one. A message costs driver and node about as much as
+                taking a small batch does.
+        """
         with self._pending:
             self._latest[key] = event
-            self._pending.notify()
+            due_s = time.monotonic() + within_s
+            if due_s < self._due_s.get(key, math.inf):
+                self._due_s[key] = due_s
+                self._pending.notify()
 
     def flush(self) -> None:
         """Sends now what `send_latest` still holds."""
+        self._flush(math.inf)
+
+    def _flush(self, until_s: float) -> None:
+        """Sends what is due until then."""
         with self._pending:
-            waiting, self._latest = list(self._latest.values()), {}
+            keys = [key for key, due_s in self._due_s.items() if due_s <= until_s]
+            waiting = [self._latest.pop(key) for key in keys]
+            for key in keys:
+                del self._due_s[key]
         errors = []
         for event in waiting:
             try:
@@ -125,11 +145,15 @@ class Link:
     def _send_latest(self) -> None:
         while not self._closed:
             with self._pending:
-                self._pending.wait_for(lambda: self._latest or self._closed)
+                while not self._closed and (wait_s := self._until_due_s()) > 0:
+                    self._pending.wait(None if wait_s == math.inf else wait_s)
             try:
-                self.flush()
+                self._flush(time.monotonic())
             except ClusterError as error:  # the listening thread finds out whether the line is lost
                 log.debug("could not send: %s", error)
+
+    def _until_due_s(self) -> float:
+        return min(self._due_s.values(), default=math.inf) - time.monotonic()
 
     def _lose(self, reason: str) -> None:
         with self._pending:

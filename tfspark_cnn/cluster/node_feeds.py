@@ -50,6 +50,9 @@ ONCE_BYTES = 256 << 20
 loopback, Spark hands out a tenth of it), and little beside TensorFlow's own 700 MB."""
 
 
+CONSUMED_EVERY_S = 0.2
+"""How often a node tells how far it is in an epoch: five times a second, as Keras' progress."""
+
 LATEST_KEPT = 100
 """Readers and feeds of a queue whose last word is kept, to tell what is new of the next; few are read at a time."""
 
@@ -366,7 +369,8 @@ class NodeFeeds:
             skipped=progress.skipped,
         )
         ended = progress.passes if not progress.step else None  # the end of each epoch is told for certain
-        self._link.send_latest(("consumed", progress.feed, progress.reader, ended), event)
+        within_s = CONSUMED_EVERY_S if ended is None else 0.0
+        self._link.send_latest(("consumed", progress.feed, progress.reader, ended), event, within_s=within_s)
 
     # --- what the coordinator says -----------------------------------------------------------------------------------
 

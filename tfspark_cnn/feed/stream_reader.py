@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 
 from tfspark_cnn.errors import FeedError
-from tfspark_cnn.feed.reader import Attachment, Batch, EpochReader, NodeFeed, PlacedBatch, Progress, ReaderOptions
+from tfspark_cnn.feed.reader import Attachment, Batch, EpochReader, NodeFeed, Progress, ReaderOptions, StepBlock
 from tfspark_cnn.feed.schema import TensorSpec
 
 
@@ -82,7 +82,7 @@ class StreamReader:
         return self._reader.spec()
 
     def origin(self, feed: int, row: int) -> tuple[int, int]:
-        """Gives the partition and the row of it that a row of a `PlacedBatch` is."""
+        """Gives the partition and the row of it that a row of a `StepBlock` is."""
         return self._of(feed).origin(feed, row)
 
     def skipped(self, feed: int) -> Collection[int]:
@@ -99,18 +99,18 @@ class StreamReader:
         return reader
 
     def epoch(self) -> Iterator[Batch]:
-        """Gives the batches of the next epoch of the present call, as `placed`."""
-        for batch in self.placed():
-            yield batch.columns
+        """Gives the batches of the next epoch of the present call, as `blocks`."""
+        for block in self.blocks():
+            yield from block.batches()
 
-    def placed(self) -> Iterator[PlacedBatch]:
-        """Gives the batches of the next epoch of the present call with where they are from.
+    def blocks(self, *, seeded: bool = False) -> Iterator[StepBlock]:
+        """Gives the batches of the next epoch of the present call, several steps at a time.
 
         Raises:
             FeedError: more epochs are asked for than the call gives.
         """
         assert self._reader is not None, "go_on comes first"
-        return self._reader.placed()
+        return self._reader.blocks(seeded=seeded)
 
     def _next_of_call(self, index: int) -> NodeFeed:
         feed = self._next_feed(index) if index < self._following else None

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from tfspark_cnn.errors import ConfigError, TFSparkError
 from tfspark_cnn.feed.columns import Column, OnBadImage
 from tfspark_cnn.feed.reader import EpochReader
@@ -129,10 +131,10 @@ def dataset(
     work = placed or any(column.scale is not None for column in columns)
     # In parallel only where there is something to do; the order of the steps stays.
     how = {"num_parallel_calls": tf.data.AUTOTUNE, "deterministic": True} if work else {}
-    batches = tf.data.Dataset.from_generator(
+    blocks = tf.data.Dataset.from_generator(
         lambda: _epoch(reader, failed, placed=placed), output_signature=_signature(reader, placed=placed)
     )
-    elements = batches.map(element, **how)
+    elements = blocks.unbatch().map(element, **how)
     if gave_nothing:
         raise ConfigError("augment returned None, expected the features", hint="end it with return x")
     return keras_fit.own_share(elements.prefetch(PREFETCH_BATCHES))
@@ -201,19 +203,22 @@ def _augmented(augment: Augment, element: Any, seed: Any, *, labelled: bool, gav
 
 
 def _signature(reader: EpochReader | StreamReader, *, placed: bool) -> tuple[Any, ...]:
+    """Gives the specs of what `_epoch` gives."""
     import tensorflow as tf
 
-    columns = [tf.TensorSpec((None, *spec.shape), _tf_dtype(spec.dtype), name=spec.name) for spec in reader.spec()]
-    rows, feed, seed = (tf.TensorSpec((None,), tf.int64), tf.TensorSpec((), tf.int64), tf.TensorSpec((2,), tf.int32))
-    return (*columns, rows, feed, seed) if placed else tuple(columns)
+    columns = [tf.TensorSpec((None, None, *one.shape), _tf_dtype(one.dtype), name=one.name) for one in reader.spec()]
+    rows, feed = tf.TensorSpec((None, None), tf.int64), tf.TensorSpec((None,), tf.int64)
+    return (*columns, rows, feed, tf.TensorSpec((None, 2), tf.int32)) if placed else tuple(columns)
 
 
 def _epoch(
     reader: EpochReader | StreamReader, failed: Callable[[TFSparkError], TFSparkError], *, placed: bool
 ) -> Iterator[tuple[Any, ...]]:
+    """Gives the batches of some steps at a time, `[steps, rows, ...]`."""
     try:
-        for batch in reader.placed():
-            yield (*batch.columns, batch.rows, batch.feed, batch.seed) if placed else batch.columns
+        for block in reader.blocks(seeded=placed):
+            feeds = np.full(len(block.rows), block.feed)
+            yield (*block.columns, block.rows, feeds, block.seeds) if placed else block.columns
     except TFSparkError as error:
         raise failed(error) from error
 

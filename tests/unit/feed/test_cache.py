@@ -253,9 +253,9 @@ def test_columns_are_read_as_numpy_would_from_one_array(cuts: list[list[int]], d
     for _ in range(3):
         start = data.draw(st.integers(0, len(whole) - 1))
         stop = data.draw(st.integers(start + 1, len(whole)))
-        check_columns(reader.range(start, stop), whole[start:stop])
+        check_columns(reader.range(start, stop)[:2], whole[start:stop])
         rows = np.array(data.draw(st.lists(st.integers(0, len(whole) - 1), min_size=1, max_size=20)), np.int64)
-        check_columns(reader.take(rows), whole[rows])
+        check_columns(reader.take(rows)[:2], whole[rows])
 
 
 def check_columns(found: tuple[np.ndarray, ...], expected: np.ndarray) -> None:
@@ -287,7 +287,7 @@ def test_a_reader_follows_a_store_that_grows() -> None:
 @given(stores, st.data())
 def test_numbered_columns_say_which_rows_they_are(cuts: list[list[int]], data: st.DataObject) -> None:
     store, whole = filled(*cuts), np.array(numbers(*map(sum, cuts)))
-    reader = ColumnReader(store, COLUMNS, numbered=True)
+    reader = ColumnReader(store, COLUMNS)
     start = data.draw(st.integers(0, len(whole) - 1))
     *columns, found = reader.range(start, len(whole))
     check_columns(tuple(columns), whole[found])
@@ -295,6 +295,14 @@ def test_numbered_columns_say_which_rows_they_are(cuts: list[list[int]], data: s
     *columns, found = reader.take(rows)
     assert found.tolist() == rows.tolist()
     check_columns(tuple(columns), whole[rows])
+
+
+def test_rows_that_are_taken_lie_where_tensorflow_need_not_copy_them() -> None:
+    reader = ColumnReader(filled([30], [50]), COLUMNS)
+    for _ in range(20):
+        taken = reader.take(np.array([70, 3, 41], np.int64))
+        assert [column.__array_interface__["data"][0] % 64 for column in taken[:2]] == [0, 0]
+        check_columns(taken[:2], np.array(numbers(30, 50))[[70, 3, 41]])
 
 
 # --- where a row is --------------------------------------------------------------------------------------------------

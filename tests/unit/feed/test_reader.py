@@ -23,6 +23,7 @@ from tfspark_cnn.cluster.messages import Attached, FeedComplete, Message, Reader
 from tfspark_cnn.cluster.topology import plan
 from tfspark_cnn.errors import EmptyFeedError, FeedError, SchemaError
 from tfspark_cnn.feed import batching, epochs
+from tfspark_cnn.feed import reader as reader_module
 from tfspark_cnn.feed.cache import FeedStore
 from tfspark_cnn.feed.dealing import Dealer
 from tfspark_cnn.feed.inbox import Inbox
@@ -431,13 +432,27 @@ def test_each_local_replica_gets_a_row_of_every_step(count: int, parts: list[int
     assert sorted(row for node in found for row in flat(node)) == list(range(sum(parts)))
 
 
+def test_small_batches_of_one_size_are_handed_over_together_and_large_ones_are_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def sizes(block_bytes: int) -> list[tuple[int, ...]]:
+        monkeypatch.setattr(reader_module, "BLOCK_BYTES", block_bytes)
+        with cluster_of(1) as cluster:
+            cluster.feed(cluster.open(1), [100])
+            (reader,) = cluster.readers(16, columns=(Column("row"),))
+            return [block.columns[0].shape for block in reader.blocks()]
+
+    assert sizes(1) == [*[(1, 16)] * 5, (1, 10), (1, 10)]
+    assert sizes(1 << 20) == [(5, 16), (2, 10)]
+
+
 def test_progress_counts_steps_rows_and_passes() -> None:
     with cluster_of(1) as cluster:
         cluster.feed(cluster.open(1), [20])
         (reader,) = cluster.readers(8)
         ids(reader)
     told = [(p.passes, p.step, p.rows) for p in cluster.nodes[0].progress]
-    assert told == [(0, 1, 8), (0, 2, 14), (0, 3, 20), (1, 0, 0)]
+    assert told == [(0, 1, 8), (0, 3, 20), (1, 0, 0)], "steps of one size are handed over at once"
     assert {(p.feed, p.reader) for p in cluster.nodes[0].progress} == {("input-1", 0)}
 
 
