@@ -42,7 +42,7 @@ class Node:
             0,
             ReaderOptions(layout.columns, batch, replicas=replicas, shuffle=options.pop("shuffle", False), seed=seed),
             next_feed=lambda _: feed,
-            attach=lambda _, number, rows, spec: feed.agree(number, [rows] * self.workers),
+            attach=lambda _, how: feed.agree(how.reader, [how.batch_rows] * self.workers),
             progress=self.told.append,
         )
         return dataset(reader, layout, failed=self._failed, **options)
