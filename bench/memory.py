@@ -30,7 +30,7 @@ the largest of them."""
 
 CACHES: dict[str, dict[str, Any]] = {
     "disk": {"cache": "disk"},
-    "none": {"cache": "none", "cache_bytes": 32 << 20},  # less than a node's rows, so that feeders wait at both sizes
+    "none": {"cache": "none", "cache_bytes": 8 << 20},  # half is less than a node gets of a partition: feeders wait
 }
 
 Growth = dict[str, tuple[float, float]]

@@ -32,7 +32,7 @@ from tfspark_cnn.feed.cache import FeedStore, wait_for
 from tfspark_cnn.feed.data_feed import DataFeed
 from tfspark_cnn.feed.inbox import Inbox
 from tfspark_cnn.feed.reader import Attachment, EpochReader, NodeFeed, Progress, ReaderOptions, no_more_epochs
-from tfspark_cnn.feed.spill import Spill
+from tfspark_cnn.feed.spill import SEGMENT_BYTES, Spill
 from tfspark_cnn.feed.stream_reader import StreamReader
 from tfspark_cnn.feed.train_rows import TrainRows
 
@@ -49,6 +49,9 @@ ONCE_BYTES = 256 << 20
 """Memory for rows that wait to be read once: a second of what one feeder sends at most (1,450 MB/s were measured on
 loopback, Spark hands out a tenth of it), and little beside TensorFlow's own 700 MB."""
 
+
+MIN_SEGMENT_BYTES = 4 << 20
+"""Of rows that are read once, a segment of the disk is half of the memory they may fill, but no smaller."""
 
 CONSUMED_EVERY_S = 0.2
 """How often a node tells how far it is in an epoch: five times a second, as Keras' progress."""
@@ -413,10 +416,12 @@ class NodeFeeds:
         self._let_flow()
 
     def _store(self, message: FeedOpened) -> FeedStore:
+        room = memory_bytes(self._plan, once=message.once)
+        segment_bytes = min(SEGMENT_BYTES, max(MIN_SEGMENT_BYTES, room // 2)) if message.once else SEGMENT_BYTES
         return FeedStore(
             self._moved(message.feed),
-            spill=Spill(self._directory()),
-            memory_bytes=memory_bytes(self._plan, once=message.once),
+            spill=Spill(self._directory(), segment_bytes),
+            memory_bytes=room,
             once=message.once,
             share=self._share or 0,
             workers=len(self._plan.topology.data_nodes),

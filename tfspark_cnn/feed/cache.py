@@ -17,6 +17,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from tfspark_cnn.errors import FeedError
+from tfspark_cnn.feed import allocators
 from tfspark_cnn.feed.fingerprint import Fingerprint
 from tfspark_cnn.feed.flow import Flow
 from tfspark_cnn.feed.ledger import Ledger
@@ -77,6 +78,7 @@ class FeedStore:
         self._given_up = 0  # chunks before the first that is kept
         self._by_partition: dict[int, list[Chunk]] = {}
         self._read: dict[int, Fingerprint] = {}  # of rows given up, by partition
+        self._freed_bytes = 0  # since they were given back
         self._lead = 0
         self._rows = 0
         self._nbytes = 0
@@ -199,12 +201,16 @@ class FeedStore:
             count = bisect.bisect_right(self._starts, row) - 1
             for chunk in self._chunks[:count]:
                 self._flow.ordered_bytes -= chunk.nbytes
+                self._freed_bytes += chunk.nbytes
                 self._by_partition[chunk.partition].pop(0)
                 self._read.setdefault(chunk.partition, Fingerprint()).update(chunk.batch)
             del self._chunks[:count], self._starts[:count]
             self._starts_array = None
             self._given_up += count
             self.changed.notify_all()
+            if self._freed_bytes >= allocators.EVERY_BYTES:
+                self._freed_bytes = 0
+                allocators.give_back()
             return self._given_up
 
     def discard(self) -> None:

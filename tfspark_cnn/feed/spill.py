@@ -16,6 +16,7 @@ from typing import IO
 import pyarrow as pa
 
 from tfspark_cnn.errors import FeedError
+from tfspark_cnn.feed.allocators import give_back
 
 SEGMENT_BYTES = 64 << 20
 """Batches of the segment being written stay in memory, so this bounds what a spill adds to it."""
@@ -106,3 +107,4 @@ class Spill:
             chunk.batch = pa.ipc.read_record_batch(whole.slice(offset, size), chunk.batch.schema)
             chunk.on_disk = True
         self._file, self._offsets = None, []
+        give_back()
