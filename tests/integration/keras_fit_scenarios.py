@@ -347,6 +347,36 @@ def _share_of(x: Any) -> Any:
     return own_share(tf.data.Dataset.from_tensor_slices(x).batch(5))
 
 
+def stop_on_nan(workers: int) -> dict[str, Any]:
+    """Fits five steps, where the third of the last worker alone has a value that is infinite."""
+    import keras
+    import numpy as np
+    import tensorflow as tf
+
+    from tfspark_cnn.errors import ConfigError
+    from tfspark_cnn.training import keras_fit
+    from tfspark_cnn.training.callbacks import callbacks
+
+    worker, strategy = _join(workers)
+    x = np.random.default_rng(worker or 0).normal(size=(40, 4)).astype("float32")
+    if worker == workers - 1:
+        x[20] = np.inf
+    with strategy.scope():
+        model = keras.Sequential([keras.layers.Input((4,)), keras.layers.Dense(1)])
+        model.compile("sgd", "mse")
+    seen: list[int] = []
+    watch = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: seen.append(batch))
+    share = keras_fit.own_share(tf.data.Dataset.from_tensor_slices((x, x[:, :1])).batch(8))
+    how: dict[str, Any] = {"is_chief": not worker, "log_dir": None, "rows_trained": lambda: 0, "num_workers": workers}
+    own = callbacks(lambda **_: None, own=[keras.callbacks.TerminateOnNaN(), watch], **how)
+    model.fit(share, epochs=3, callbacks=own, verbose=0)
+    try:
+        callbacks(lambda **_: None, own=[keras.callbacks.BackupAndRestore("backup")], **how)
+    except ConfigError as error:
+        return {"steps": seen, "refused": str(error)}
+    return {"steps": seen}
+
+
 def make_strategy(workers: int, warm_up: bool) -> str:
     """Gives the class and message of what `multi_worker_mirrored` raises, or the number of replicas."""
     import tensorflow as tf

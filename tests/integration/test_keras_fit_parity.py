@@ -135,6 +135,13 @@ def test_predictions_for_rows_of_one_node_stay_there(special: Any, what: str) ->
 
 
 @pytest.mark.timeout(TIMEOUT_S)
+def test_a_loss_that_is_nan_on_one_node_stops_all_after_the_same_step() -> None:
+    for result in run_workers(f"{MODULE}:stop_on_nan", 2, arguments=(2,), timeout_s=TIMEOUT_S):
+        assert result["steps"] == [0, 1, 2]
+        assert "BackupAndRestore would restore the chief alone" in result["refused"]
+
+
+@pytest.mark.timeout(TIMEOUT_S)
 def test_a_loss_that_sums_over_rows_is_refused_on_several_workers_only(special: Any) -> None:
     reference, workers = special
     assert "refused" not in reference

@@ -231,7 +231,8 @@ class NodeContext:
     def callbacks(self, *own: Any) -> list[Any]:
         """Gives Keras callbacks for `fit`: progress for the driver, event files on the chief, and `own`.
 
-        Those of `own` that write files run on the chief only.
+        Those of `own` that write files run on the chief only. Where several nodes train, `TerminateOnNaN` stops all of
+        them after the same step, and `BackupAndRestore` is refused with a ConfigError.
 
         Example:
             >>> model.fit(train, epochs=3, callbacks=ctx.callbacks())     # doctest: +SKIP
@@ -246,6 +247,7 @@ class NodeContext:
             own=own,
             rows_trained=lambda: self._feeds.rows_taken,
             rows_skipped=lambda: self._feeds.rows_skipped,
+            num_workers=self.num_workers,
         )
 
     def report(self, **metrics: Any) -> None:

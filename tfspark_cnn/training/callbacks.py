@@ -6,12 +6,19 @@ Example:
 
 from __future__ import annotations
 
+import logging
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import keras
+import tensorflow as tf
+
+from tfspark_cnn.errors import ConfigError
+
+log = logging.getLogger(__name__)
 
 REPORTS_PER_S = 5  # more than an eye follows, and each report costs a read of the loss and a message
 
@@ -88,6 +95,44 @@ class ProgressReporter(keras.callbacks.Callback):
         )
 
 
+class TerminateTogetherOnNaN(keras.callbacks.TerminateOnNaN):
+    """Stops `fit` on all nodes after the same step, when the loss of any of them is NaN or infinite.
+
+    The loss that a callback sees in the middle of an epoch is its node's own. Keras' callback would stop one node and
+    leave the others waiting for its gradients. This one lets all nodes say what they see: one number each a step.
+    """
+
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Stops where any node has a loss that is no number."""
+        loss = (logs or {}).get("loss")
+        if loss is None or not self._anywhere(not math.isfinite(float(loss))):
+            return
+        log.warning("step %d: the loss is NaN or infinite on some node, training ends on all", batch)
+        self._terminated_on_nan = True
+        self.model.stop_training = True
+
+    def _anywhere(self, seen: bool) -> bool:
+        strategy = self.model.distribute_strategy
+        each = strategy.run(tf.constant, args=(float(seen),))
+        return bool(strategy.reduce(tf.distribute.ReduceOp.SUM, each, axis=None) > 0)
+
+
+def _for_several_nodes(own: keras.callbacks.Callback) -> keras.callbacks.Callback:
+    """Gives what a callback of the caller is where several nodes train.
+
+    Raises:
+        ConfigError: nodes would begin at different epochs.
+    """
+    if isinstance(own, keras.callbacks.BackupAndRestore):
+        raise ConfigError(
+            "BackupAndRestore would restore the chief alone, and the nodes would train different epochs",
+            hint="load the weights in map_fun on every node, and pass fit(initial_epoch=...)",
+        )
+    if type(own) is keras.callbacks.TerminateOnNaN:
+        return TerminateTogetherOnNaN()
+    return own
+
+
 def callbacks(
     report: Callable[..., None],
     *,
@@ -97,6 +142,7 @@ def callbacks(
     rows_skipped: Callable[[], int] = lambda: 0,
     own: Iterable[keras.callbacks.Callback] = (),
     node: str = "chief:0",
+    num_workers: int = 1,
 ) -> list[keras.callbacks.Callback]:
     """Gives the callbacks for `fit` on one node: ours, and those of the caller that belong on it.
 
@@ -108,7 +154,13 @@ def callbacks(
         rows_skipped: gives how many rows it has left out, as their images cannot be decoded.
         own: the caller's; those that write files are left out on all nodes but the chief.
         node: role and index of this node; names its folder of event files.
+        num_workers: how many nodes train.
+
+    Raises:
+        ConfigError: one of `own` would let the nodes train different epochs.
     """
+    if num_workers > 1:
+        own = [_for_several_nodes(one) for one in own]
     kept = [one for one in own if is_chief or not isinstance(one, WRITERS)]
     ours: list[keras.callbacks.Callback] = [
         ProgressReporter(report, rows_trained=rows_trained, rows_skipped=rows_skipped)
