@@ -1,4 +1,7 @@
-"""The benchmarks run, at a tiny scale and without the ancestor, so that they cannot rot between two `make bench`."""
+"""Benchmarks run at a tiny scale, without the ancestor, so that they cannot rot between two `make bench`.
+
+Those that are left out (`rdd`, `lifecycle`, `overlap`, `cpu`) are made of the same parts, and would take a minute.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import math
 
 import pytest
 
-from bench import ancestor, epochs, feed, lifecycle, memory, overlap, rdd
+from bench import ancestor, epochs, feed, memory
 from bench.part import Options
 from bench.processes import DRIVER, DRIVER_JVM, EXECUTOR_JVM, FEEDER, NODE
 from bench.rounds import Ratio
@@ -38,18 +41,6 @@ def test_our_side_of_the_comparison_with_the_ancestor(spark):
     assert told == ["cluster", "feed", "feed", "end"]
 
 
-def test_an_rdd_is_fed_and_gone_over(spark):
-    check([rdd.measure_kind(spark, rdd.Kind("rows", 64, numpy=True), TINY.rounds)], 1)
-
-
-def test_a_life_has_its_times(spark):
-    life = lifecycle.life(spark, tensorflow=False)
-    assert 0 < life.entered <= life.returned
-    assert life.shutdown > 0
-    lives = lifecycle.Lives(life, life)
-    check(lifecycle.ratios([lives], [lives]), 4)
-
-
 def test_later_epochs_are_compared_on_the_node(spark):
     check(epochs.measure(spark, TINY, caches=("disk",)), 4)
 
@@ -58,7 +49,3 @@ def test_every_kind_of_process_has_a_peak(spark):
     grown = memory.growth(spark, memory.ROWS.with_count(64), "none")
     assert set(grown) == {DRIVER, DRIVER_JVM, EXECUTOR_JVM, FEEDER, NODE}
     check(memory.ratios("none", [grown]), 5)
-
-
-def test_steps_run_while_rows_arrive(spark):
-    check(overlap.measure(spark, TINY), 1)

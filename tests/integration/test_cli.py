@@ -36,10 +36,11 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.util import tensor_util
 model = keras.models.load_model(sys.argv[1])
 shape = model.predict(np.zeros((2, 8, 8, 1), "float32"), verbose=0).shape
-events = EventAccumulator(sys.argv[2], size_guidance={"tensors": 0}).Reload()
+runs = [EventAccumulator(run, size_guidance={"tensors": 0}).Reload() for run in sys.argv[2:]]
 scalars = {
     tag: [float(tensor_util.make_ndarray(event.tensor_proto)) for event in events.Tensors(tag)]
-    for tag in events.Tags()["tensors"] if events.SummaryMetadata(tag).plugin_data.plugin_name == "scalars"
+    for events in runs for tag in events.Tags()["tensors"]
+    if events.SummaryMetadata(tag).plugin_data.plugin_name == "scalars"
 }
 print(json.dumps({"shape": shape, "scalars": scalars}))
 """
@@ -138,11 +139,13 @@ def test_progress_tells_epoch_step_loss_and_images_of_all_nodes(whole_run: Run) 
 
 def test_the_saved_network_and_the_event_files_can_be_read_in_a_fresh_process(whole_run: Run) -> None:
     model = whole_run.folder / whole_run.table["model"]
-    events = whole_run.folder / whole_run.table["event file"].replace(" ", "")
+    (logs,) = (whole_run.folder / "runs" / "digits" / "logs").iterdir()
+    runs = [logs / "chief-0" / "train", logs / "feed" / "chief-0"]
+    assert whole_run.table["event file"].count("tfevents") == len(runs) + 2, "and those of the worker and of Spark"
     assert model == whole_run.folder / "runs" / "digits" / "model" / "model.keras"
     assert os.listdir(model.parent) == ["model.keras"], "nothing half-written beside it"
     done = subprocess.run(
-        [sys.executable, "-c", READ_BACK, model, events], env=environment(TF_CPP_MIN_LOG_LEVEL="3"),
+        [sys.executable, "-c", READ_BACK, model, *runs], env=environment(TF_CPP_MIN_LOG_LEVEL="3"),
         capture_output=True, text=True, timeout=100, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -150,6 +153,8 @@ def test_the_saved_network_and_the_event_files_can_be_read_in_a_fresh_process(wh
     assert read["shape"] == [2, 10]
     assert {"epoch_loss", "epoch_accuracy"} <= read["scalars"].keys()
     assert [f"{loss:.4f}" for loss in read["scalars"]["epoch_loss"]] == whole_run.table["loss per epoch"].split()
+    assert len(read["scalars"]["feed/input/rows"]) == EPOCHS
+    assert 0 < sum(read["scalars"]["feed/input/rows"]) < TRAINING_ROWS * EPOCHS, "the other node has the rest"
 
 
 def test_json_is_the_only_output_and_one_node_alone_trains_the_same_rows(tmp_path: Path) -> None:
@@ -158,11 +163,13 @@ def test_json_is_the_only_output_and_one_node_alone_trains_the_same_rows(tmp_pat
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     assert told.keys() == {
-        "accuracy", "test_rows", "loss", "images", "rows_per_s", "seconds", "model", "event_files",
+        "accuracy", "test_rows", "loss", "images", "rows_per_s", "seconds", "model", "event_files", "feed",
     }  # fmt: skip
     assert (told["images"], told["test_rows"], len(told["loss"])) == (TRAINING_ROWS, HELD_OUT, 1)
     assert (tmp_path / told["model"]).is_file() and (tmp_path / told["event_files"][0]).is_file()
     assert told["seconds"].keys() == {"start", "feed", "fit", "stop"}
+    (feed,) = told["feed"]
+    assert (feed["rows"], feed["partitions"], feed["nodes"][0]["epochs"]) == (TRAINING_ROWS, 3, 1)
 
 
 def test_a_dry_run_shows_the_configuration_and_starts_nothing(tmp_path: Path) -> None:

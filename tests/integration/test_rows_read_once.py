@@ -31,14 +31,13 @@ def rows(epoch):
     return sorted(row for node in epoch for batch in node for row in batch)
 
 
-@pytest.mark.parametrize("shuffle", [True, False])
-def test_each_epoch_has_each_row_once_in_equal_steps(spark, small_batches, shuffle):
-    epochs = epochs_of(spark, frame(spark), {"shuffle": shuffle}, nodes=3, epochs=3, **ONCE)
+def test_each_epoch_has_each_row_once_in_equal_steps(spark, small_batches):
+    epochs = epochs_of(spark, frame(spark), {"shuffle": True}, nodes=3, epochs=3, **ONCE)
     assert len(epochs) == 3
     for epoch in epochs:
         assert rows(epoch) == list(range(sum(SIZES)))
         assert len({len(node) for node in epoch}) == 1
-    assert (epochs[0] == epochs[1]) is not shuffle
+    assert epochs[0] != epochs[1]
 
 
 def test_feeders_are_held_back_and_killed_and_no_row_is_lost_or_doubled(spark, small_batches, monkeypatch):
