@@ -41,7 +41,7 @@ scalars = {
     tag: [float(tensor_util.make_ndarray(event.tensor_proto)) for event in events.Tensors(tag)]
     for events in runs for tag in events.Tags()["tensors"]
     if events.SummaryMetadata(tag).plugin_data.plugin_name == "scalars"
-}
+} | {tag: [event.value for event in events.Scalars(tag)] for events in runs for tag in events.Tags()["scalars"]}
 print(json.dumps({"shape": shape, "scalars": scalars}))
 """
 

@@ -13,6 +13,7 @@ import textwrap
 import threading
 import time
 import warnings
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -321,7 +322,8 @@ node.wait()
 
 @pytest.fixture
 def holder(script, tmp_path):
-    process = subprocess.Popen([sys.executable, "-c", HOLDER, str(script), str(tmp_path / "pids")])
+    default = partial(signal.signal, signal.SIGHUP, signal.SIG_DFL)  # tests may run under nohup
+    process = subprocess.Popen([sys.executable, "-c", HOLDER, str(script), str(tmp_path / "pids")], preexec_fn=default)
     yield process
     process.kill()
     process.wait()

@@ -26,8 +26,14 @@ import os, sys
 print("up", flush=True)
 sys.stdin.readline()
 code = "import sys; print('another', flush=True); sys.stdin.read()"
-os.execv(sys.executable, [sys.executable, "-c", code, "pyspark" + ".daemon"])
+os.execv(sys.executable, [sys.executable, "-c", code, "test-" + "feeder"])
 """
+
+
+@pytest.fixture
+def own_marks(monkeypatch):
+    """Names that no process has but those of these tests: Spark's own may run below pytest."""
+    monkeypatch.setattr(processes, "MARKS", {"test-feeder": FEEDER, "test-node": NODE})
 
 
 @contextmanager
@@ -62,8 +68,8 @@ def test_sizes_of_this_process():
     assert sizes["VmRSS"] >= sizes["RssAnon"] > 0
 
 
-def test_a_peak_between_two_samples_counts_until_it_is_reset():
-    with running(HOG, "pyspark.daemon"):
+def test_a_peak_between_two_samples_counts_until_it_is_reset(own_marks):
+    with running(HOG, "test-feeder"):
         peaks = Peaks()
         peaks.sample()
         assert peaks.mib[FEEDER] > 96
@@ -73,17 +79,17 @@ def test_a_peak_between_two_samples_counts_until_it_is_reset():
         assert peaks.mib[DRIVER] > 1
 
 
-def test_what_a_node_has_mapped_from_a_file_does_not_count(tmp_path):
+def test_what_a_node_has_mapped_from_a_file_does_not_count(own_marks, tmp_path):
     file = tmp_path / "segment"
     file.write_bytes(b"x" * (96 << 20))
-    with running(READER, str(file), "tfspark_cnn.cluster.node_process") as process:
+    with running(READER, str(file), "test-node") as process:
         peaks = Peaks()
         peaks.sample()
         assert status_kib(process.pid)["VmRSS"] > 96 << 10
         assert peaks.mib[NODE] < 96
 
 
-def test_a_child_is_known_by_the_program_it_runs_in_the_end():
+def test_a_child_is_known_by_the_program_it_runs_in_the_end(own_marks):
     with running(TURNCOAT) as process:
         peaks = Peaks()
         peaks.sample()
