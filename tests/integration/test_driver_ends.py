@@ -70,6 +70,7 @@ def test_an_interrupted_notebook_cell_leaves_nothing_and_the_next_cell_works(tmp
         WAITING.format(master="local[3]")
         + """
 try:
+    print("WAITING", flush=True)
     cluster.shutdown()
 except KeyboardInterrupt:
     print("INTERRUPTED", flush=True)
@@ -81,6 +82,7 @@ spark.stop()
     process = programs.start(tmp_path, body)
     try:
         pids = pids_of(programs.line_of(process, "READY"))
+        programs.line_of(process, "WAITING")  # not sooner: the interrupt would come before the cell can take it
         os.kill(process.pid, signal.SIGINT)
         programs.line_of(process, "INTERRUPTED")
         assert gone_within(pids, 5)
