@@ -378,6 +378,24 @@ def test_a_coordinator_closes_although_a_node_is_stopped(monkeypatch):
 # --- what is refused -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("wait", ["wait", "wait_job"])
+def test_an_interrupt_that_does_not_wake_the_driver_is_taken_all_the_same(wait):
+    # A signal that comes just before the driver's thread waits for its lock does not wake it; neither does one that
+    # another thread gets, and that can be made to happen.
+    with coordinator_of() as coordinator:
+        waiting = {
+            "wait": lambda: coordinator.wait(lambda state: False, timeout_s=30),
+            "wait_job": lambda: coordinator.wait_job(timeout_s=30),
+        }[wait]
+        other = threading.Timer(0.5, lambda: signal.pthread_kill(threading.get_ident(), signal.SIGINT))
+        other.start()
+        began = time.monotonic()
+        with pytest.raises(KeyboardInterrupt):
+            waiting()
+        assert time.monotonic() - began < 10
+        other.join()
+
+
 def test_a_wrong_secret_is_refused_and_counted():
     with coordinator_of() as one:
         for count in (1, 2):

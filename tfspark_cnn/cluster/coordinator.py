@@ -29,6 +29,10 @@ log = logging.getLogger(__name__)
 ALIVE_S = 1.0
 """How often a node hears something. A write is also how a stream notices that its node is gone."""
 
+INTERRUPT_S = 1.0
+"""The longest that the driver's thread waits in one go. CPython forgets to wake it for a signal that arrives just before
+it begins to wait for a lock: Ctrl-C, or the interrupt of a notebook's cell, would be lost until the next event."""
+
 OUTBOX_MESSAGES = 10_000
 """A node that leaves so many messages unread is not reading any more."""
 
@@ -105,15 +109,23 @@ class Coordinator:
 
         It also ends when the cluster is being aborted or the job has ended: look at `error()` afterwards.
         """
-        with self._changed:
-            return self._changed.wait_for(
-                lambda: condition(self.state) or self.state.abort_reason is not None or self.job_ended, timeout_s
-            )
+        return self._wait_for(
+            lambda: condition(self.state) or self.state.abort_reason is not None or self.job_ended, timeout_s
+        )
 
     def wait_job(self, *, timeout_s: float | None) -> bool:
         """Waits until Spark's job of the nodes has ended."""
+        return self._wait_for(lambda: self.job_ended, timeout_s)
+
+    def _wait_for(self, condition: Callable[[], bool], timeout_s: float | None) -> bool:
+        deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
         with self._changed:
-            return self._changed.wait_for(lambda: self.job_ended, timeout_s)
+            while not condition():
+                left_s = INTERRUPT_S if deadline_s is None else min(INTERRUPT_S, deadline_s - time.monotonic())
+                if left_s <= 0:
+                    return False
+                self._changed.wait(left_s)
+            return True
 
     def who_waits(self, feed: str) -> str:
         """Says how far Spark and each node are with a feed."""

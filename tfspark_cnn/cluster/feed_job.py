@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tfspark_cnn.cluster import feed_data
+from tfspark_cnn.cluster.coordinator import INTERRUPT_S
 from tfspark_cnn.cluster.feed_report import FeedReport, NodeFigures
 from tfspark_cnn.cluster.launcher import brief, own_error
 from tfspark_cnn.errors import EmptyFeedError, FeedError, TFSparkError
@@ -61,7 +62,8 @@ class FeedJob:
         ended_by_us = not self.done
         if ended_by_us:
             self.spark.sparkContext.cancelJobGroup(self.group)
-        self._thread.join()
+        while self._thread.is_alive():
+            self._thread.join(INTERRUPT_S)
         if ended_by_us:
             self.failure = None
 
