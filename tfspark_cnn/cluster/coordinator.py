@@ -30,7 +30,7 @@ ALIVE_S = 1.0
 """How often a node hears something. A write is also how a stream notices that its node is gone."""
 
 INTERRUPT_S = 1.0
-"""The longest that the driver's thread waits in one go. CPython forgets to wake it for a signal that arrives just before
+"""The longest that the driver's thread waits in one go. CPython does not wake it for a signal that comes just before
 it begins to wait for a lock: Ctrl-C, or the interrupt of a notebook's cell, would be lost until the next event."""
 
 OUTBOX_MESSAGES = 10_000

@@ -156,23 +156,6 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class PlacedBatch:
-    """A batch and where it is from.
-
-    Attributes:
-        columns: `[rows, ...]` of each column.
-        rows: their numbers in the order of the node's share, int64[rows]; see `EpochReader.origin`.
-        feed: place of the feed in its queue, from 0.
-        seed: int32[2] that depends on (cluster's seed, share, feed, epoch, step) alone.
-    """
-
-    columns: Batch
-    rows: NDArray[np.int64]
-    feed: int
-    seed: NDArray[np.int32]
-
-
-@dataclass(frozen=True)
 class StepBlock:
     """The batches of some steps of one size that follow on each other, and where they are from.
 
@@ -227,6 +210,15 @@ class Attachment:
     spec: str
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a reader is: the feed in its queue, the pass over it that is next, and the first step of that pass."""
+
+    feed: int
+    passes: int
+    step: int = 0
+
+
 class EpochReader:
     """The n-th dataset over a queue on this node. Each `epoch()` is one pass over the rows of its share.
 
@@ -263,7 +255,7 @@ class EpochReader:
         self._told: dict[str, Progress] = {}
         self._skipped: dict[str, set[int]] = {}
         self._origins: dict[int, tuple[str, Origins]] = {}
-        self._passes = self._ended = 0  # of the present feed
+        self._passes = self._ended = self._first_step = 0  # of the present feed
         self._feed: NodeFeed | None = next_feed(first_feed)
         self._columns = self._begin(self._feed)
 
@@ -272,6 +264,35 @@ class EpochReader:
         """The first feed of the queue that this reader may still take rows of."""
         feed = self._feed
         return self.feed_index + (feed is not None and 0 < feed.num_epochs <= self._ended)
+
+    @property
+    def begun(self) -> Place:
+        """The feed that is being read, and how many passes over it have begun."""
+        return Place(self.feed_index, self._passes)
+
+    def resume(self, place: Place) -> None:
+        """Lets the next pass be the one at a place; those before it, and its first steps, count as taken.
+
+        Raises:
+            FeedError: the place is behind this reader, or its feed will not come.
+        """
+        with self._lock:
+            if (place.feed, place.passes) < (self.feed_index, self._passes):
+                raise FeedError(
+                    f"expected to go on at pass {place.passes + 1} of train call {place.feed + 1} or later, received a "
+                    f"dataset that has begun {self._passes} passes of train call {self.feed_index + 1}",
+                    hint="make the datasets anew in map_fun, and read none of them before fit",
+                )
+            while self.feed_index < place.feed:
+                self._skip(self._present(), self._present().num_epochs)
+                self._leave(self.feed_index + 1)
+            if place.passes:
+                self._skip(self._present(), place.passes)
+            self._passes, self._first_step = place.passes, place.step
+
+    def _skip(self, feed: NodeFeed, passes: int) -> None:
+        self._ended = passes
+        self._tell(feed, passes, 0, 0)
 
     def spec(self) -> tuple[TensorSpec, ...]:
         """Gives shape and dtype of one row of each column."""
@@ -287,12 +308,6 @@ class EpochReader:
         for block in self.blocks():
             yield from block.batches()
 
-    def placed(self) -> Iterator[PlacedBatch]:
-        """Gives the batches of the next epoch with where they are from; as `epoch`."""
-        for block in self.blocks(seeded=True):
-            for columns, numbers, seed in zip(block.batches(), block.rows, block.seeds, strict=True):
-                yield PlacedBatch(columns, numbers, block.feed, seed)
-
     def blocks(self, *, seeded: bool = False) -> Iterator[StepBlock]:
         """Gives the batches of the next epoch, several steps at a time where they are small; as `epoch`.
 
@@ -302,10 +317,11 @@ class EpochReader:
         with self._lock:
             feed, index = self._advance()
             place = self.feed_index
+            step, self._first_step = self._first_step, 0
         reader = ColumnReader(feed.store, self._columns)
         arriving = index == 0 and feed.totals is None
-        pieces = self._arriving(feed, reader) if arriving else self._planned(feed, reader, index)
-        step = taken = 0
+        pieces = self._arriving(feed, reader, step) if arriving else self._planned(feed, reader, index, step)
+        taken = 0
         try:
             for steps, arrays in pieces:
                 begun, step = step, step + steps
@@ -327,7 +343,7 @@ class EpochReader:
     # --- rows that are left out --------------------------------------------------------------------------------------
 
     def origin(self, feed: int, row: int) -> tuple[int, int]:
-        """Gives the partition and the row of it that a row of a `PlacedBatch` is."""
+        """Gives the partition and the row of it that a row of a `StepBlock` is."""
         return self._origins[feed][1].of(row)
 
     def skipped(self, feed: int) -> Collection[int]:
@@ -361,15 +377,19 @@ class EpochReader:
             self._leave(self.feed_index + 1)
         elif self._current(self.feed_index) != self.feed_index:
             self._leave(self._current(self.feed_index))
+        feed = self._present()
+        self._passes += 1
+        return feed, self._passes - 1
+
+    def _present(self) -> NodeFeed:
         if self._feed is None:
             self._feed = self._next_feed(self.feed_index)
             self._columns = self._begin(self._feed)
-        self._passes += 1
-        return self._feed, self._passes - 1
+        return self._feed
 
     def _leave(self, following: int) -> None:
         self._feed = None  # its rows go while we wait for the next
-        self.feed_index, self._passes, self._ended = following, 0, 0
+        self.feed_index, self._passes, self._ended, self._first_step = following, 0, 0, 0
         self.rows_taken, self.waited_s = 0, 0.0
         with self._telling:  # batches under way are of the last feed; those before it are forgotten
             for index in list(self._origins)[:-1]:
@@ -410,9 +430,9 @@ class EpochReader:
 
     # --- batches -----------------------------------------------------------------------------------------------------
 
-    def _arriving(self, feed: NodeFeed, reader: ColumnReader) -> Iterator[_Piece]:
+    def _arriving(self, feed: NodeFeed, reader: ColumnReader, step: int) -> Iterator[_Piece]:
         """The first epoch while rows arrive; batch boundaries are those of the plan, which is not known yet."""
-        ahead, size, step = _Windows(feed, reader, self.options, epoch=self._seeded(0)), self.options.batch_rows, 0
+        ahead, size = _Windows(feed, reader, self.options, epoch=self._seeded(0)), self.options.batch_rows
         while True:
             self._wait(feed, lambda s=step: self._may_take(feed, s), lambda s=step: self._why(feed, s))  # type: ignore[misc]
             if feed.totals is not None:
@@ -424,22 +444,22 @@ class EpochReader:
         yield from self._in_pieces(feed, plan, partial(self._window_rows, feed, ahead), first_step=step)
         reader.release(feed.store.ready_rows)
 
-    def _planned(self, feed: NodeFeed, reader: ColumnReader, epoch: int) -> Iterator[_Piece]:
-        self._wait(feed, lambda: self._is_planned(feed), lambda: self._why(feed, 0))
-        plan = feed.plan(self.number, self.options.replicas)
+    def _planned(self, feed: NodeFeed, reader: ColumnReader, epoch: int, first_step: int) -> Iterator[_Piece]:
+        self._wait(feed, lambda: self._is_planned(feed), lambda: self._why(feed, first_step))
+        pieces = partial(self._in_pieces, feed, feed.plan(self.number, self.options.replicas), first_step=first_step)
         if epoch == 0:  # the rows are all here, but the order is that of an epoch that arrives
             ahead = _Windows(feed, reader, self.options, epoch=self._seeded(0))
-            yield from self._in_pieces(feed, plan, ahead.rows)
+            yield from pieces(ahead.rows)
             reader.release(feed.store.ready_rows)
         elif not self.options.shuffle:
-            yield from self._in_pieces(feed, plan, reader.range)
+            yield from pieces(reader.range)
         else:
             shuffled = batching.blocked_order if feed.store.spilled else batching.epoch_order
             order = shuffled(feed.store.ready_rows, seed=self.options.seed, epoch=self._seeded(epoch), node=feed.share)
-            yield from self._in_pieces(feed, plan, lambda start, stop: reader.take(order[start:stop]))
+            yield from pieces(lambda start, stop: reader.take(order[start:stop]))
 
     def _in_pieces(
-        self, feed: NodeFeed, plan: EpochPlan, rows: Callable[[int, int], Batch], *, first_step: int = 0
+        self, feed: NodeFeed, plan: EpochPlan, rows: Callable[[int, int], Batch], *, first_step: int
     ) -> Iterator[_Piece]:
         """Gives the steps of a plan from one on, those of one size together."""
         at_once = self._steps_at_once(feed)

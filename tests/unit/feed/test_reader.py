@@ -27,7 +27,7 @@ from tfspark_cnn.feed import reader as reader_module
 from tfspark_cnn.feed.cache import FeedStore
 from tfspark_cnn.feed.dealing import Dealer
 from tfspark_cnn.feed.inbox import Inbox
-from tfspark_cnn.feed.reader import Attachment, EpochReader, NodeFeed, Progress, ReaderOptions, no_more_epochs
+from tfspark_cnn.feed.reader import Attachment, EpochReader, NodeFeed, Place, Progress, ReaderOptions, no_more_epochs
 from tfspark_cnn.feed.schema import Column
 from tfspark_cnn.feed.source import Feeder
 
@@ -446,6 +446,56 @@ def test_small_batches_of_one_size_are_handed_over_together_and_large_ones_are_n
     assert sizes(1 << 20) == [(5, 16), (2, 10)]
 
 
+@given(
+    st.integers(1, 3),
+    st.lists(st.tuples(partitions, st.integers(1, 3)), min_size=1, max_size=3),
+    sizes,
+    st.booleans(),
+    st.data(),
+)
+@settings(max_examples=40)
+def test_a_reader_goes_on_at_any_feed_pass_and_step_with_the_rows_of_the_one_that_was_not_interrupted(
+    count: int, calls: list[tuple[list[int], int]], batch_rows: int, shuffle: bool, data: st.DataObject
+) -> None:
+    passes = [(feed, number) for feed, (_, epochs) in enumerate(calls) for number in range(epochs)]
+
+    def run(place: Place | None, late: bool) -> list[list[Epoch]]:
+        with cluster_of(count) as cluster:
+            feeds = [cluster.open(epochs) for _, epochs in calls]
+
+            def feeding() -> None:
+                for feed, (sizes, _) in zip(feeds, calls, strict=True):
+                    cluster.feed(feed, sizes, order=random.Random(1))
+
+            if not late:
+                feeding()
+            readers = cluster.readers(batch_rows, shuffle=shuffle, seed=5)
+            if place is not None:
+                for reader in readers:
+                    reader.resume(place)
+            before = passes.index((place.feed, place.passes)) if place else 0
+            return run_threads(cluster, readers, len(passes) - before, feeding if late else lambda: None)
+
+    whole = run(None, late=data.draw(st.booleans()))
+    which = data.draw(st.integers(0, len(passes) - 1))
+    step = data.draw(st.integers(0, len(whole[0][which])))
+    rest = run(Place(*passes[which], step), late=data.draw(st.booleans()))
+    for node in range(count):
+        assert rest[node] == [whole[node][which][step:], *whole[node][which + 1 :]]
+
+
+def test_what_lies_before_the_place_of_a_reader_counts_as_taken() -> None:
+    with cluster_of(1) as cluster:
+        for epochs_of_feed in (2, 3):
+            cluster.feed(cluster.open(epochs_of_feed), [20])
+        (reader,) = cluster.readers(8)
+        reader.resume(Place(1, 3))
+        assert [(p.feed, p.passes) for p in cluster.nodes[0].progress] == [("input-1", 2), ("input-2", 3)]
+        assert (reader.begun, reader.position) == (Place(1, 3), 2), "all is used up"
+        with pytest.raises(FeedError, match="expected to go on at pass 1 of train call 1 or later"):
+            reader.resume(Place(0, 0))
+
+
 def test_progress_counts_steps_rows_and_passes() -> None:
     with cluster_of(1) as cluster:
         cluster.feed(cluster.open(1), [20])
@@ -456,15 +506,15 @@ def test_progress_counts_steps_rows_and_passes() -> None:
     assert {(p.feed, p.reader) for p in cluster.nodes[0].progress} == {("input-1", 0)}
 
 
-def test_placed_batches_say_where_their_rows_are_from() -> None:
+def test_blocks_say_where_their_rows_are_from() -> None:
     with cluster_of(2) as cluster:
         cluster.feed(cluster.open(2), [40, 0, 25])
         for reader in cluster.readers(8, seed=3):
-            epochs = [list(reader.placed()) for _ in range(2)]
-            for batch in (batch for epoch in epochs for batch in epoch):
-                places = [reader.origin(batch.feed, row) for row in batch.rows.tolist()]
-                assert [(0, row) if row < 40 else (2, row - 40) for row in batch.columns[0].tolist()] == places
-            seeds = [tuple(batch.seed.tolist()) for epoch in epochs for batch in epoch]
+            blocks = [block for _ in range(2) for block in reader.blocks(seeded=True)]
+            for block in blocks:
+                places = [reader.origin(block.feed, row) for row in block.rows.ravel().tolist()]
+                assert [(0, row) if row < 40 else (2, row - 40) for row in block.columns[0].ravel().tolist()] == places
+            seeds = [tuple(seed) for block in blocks for seed in block.seeds.tolist()]
             assert len(set(seeds)) == len(seeds)
 
 
