@@ -9,6 +9,7 @@
     ├── ClusterError                       the TensorFlow cluster could not be kept
     │   ├── ReservationTimeout (also TimeoutError)   a node never came up
     │   ├── NodeError                      a node failed: its exception, exit code or signal
+    │   ├── JobError                       Spark failed the job that holds the nodes, and none of them said why
     │   ├── ReplicaCountError              a strategy sees another number of replicas than the topology has
     │   ├── ClusterStopped                 used after it was stopped
     │   └── AuthenticationError            a message without the secret of the cluster
@@ -108,6 +109,10 @@ class NodeError(ClusterError):
     signal: str | None = None
     remote_traceback: str | None = None
     stderr_tail: tuple[str, ...] = ()
+
+
+class JobError(ClusterError):
+    """Spark failed the job that holds the nodes, and no node has said why."""
 
 
 class ReplicaCountError(ClusterError):

@@ -58,6 +58,8 @@ class Coordinator:
         self.job_ended = False
         self.job_failure: str | None = None
         self.last_event_s = time.monotonic()
+        self.first_step_s: float | None = None
+        self.failed_s: float | None = None
         self._heard_s: dict[tuple[type, int, str], float] = {}
         self._changed = threading.Condition()
         self._outboxes: dict[int, queue.Queue[Message | None]] = {
@@ -79,11 +81,18 @@ class Coordinator:
                 self._send(self.state.handle(event))
             except TFSparkError as error:
                 self._send(self.state.handle(_as_failure(event.node, error)))
+            self._note_times(event)
             self._changed.notify_all()
         if isinstance(event, Report):
             self._tell_listeners(event)
         if isinstance(event, Consumed) and event.passes and not event.step:
             self._tell_events(event)
+
+    def _note_times(self, event: Message) -> None:
+        if self.first_step_s is None and isinstance(event, Report) and event.metrics.get("step"):
+            self.first_step_s = self.last_event_s
+        if self.failed_s is None and self._troubled():
+            self.failed_s = self.last_event_s
 
     def act(self, action: Callable[[ClusterState], Iterable[Message]]) -> None:
         """Applies what the driver does to the state, and sends what follows."""
@@ -99,6 +108,8 @@ class Coordinator:
         """Takes note that Spark's job that holds the nodes has ended."""
         with self._changed:
             self.job_ended, self.job_failure = True, failure
+            if failure and self.failed_s is None:
+                self.failed_s = time.monotonic()
             self._send(self.state.abort(f"Spark ended the job of the nodes: {failure}") if failure else [])
             self._changed.notify_all()
 
@@ -181,7 +192,14 @@ class Coordinator:
                     return
                 yield message
         finally:
-            self.act(lambda state: state.lose(number))
+            self._lose(number)
+
+    def _lose(self, number: int) -> None:
+        with self._changed:
+            self._send(self.state.lose(number))
+            if self.failed_s is None and self._troubled():
+                self.failed_s = time.monotonic()
+            self._changed.notify_all()
 
     def close(self) -> None:
         """Ends all streams and stops serving."""

@@ -50,6 +50,11 @@ class Launch:
         self._thread.daemon = True
         self._thread.start()
 
+    @property
+    def started(self) -> bool:
+        """Whether the job was submitted."""
+        return self._thread is not None
+
     def cancel(self) -> None:
         """Asks Spark to end the job."""
         self.spark.sparkContext.cancelJobGroup(self.group)

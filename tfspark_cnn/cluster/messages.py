@@ -139,6 +139,24 @@ class Consumed(Message):
 
 
 @dataclass(frozen=True)
+class Resumed(Message):
+    """The chief goes on from a checkpoint: `step` of all epochs, in `epoch` (from 0)."""
+
+    step: int
+    epoch: int
+
+
+@dataclass(frozen=True)
+class Saved(Message):
+    """The chief has written a checkpoint: `step` of all epochs, epochs ended, its name, and what was measured at it."""
+
+    step: int
+    epoch: int
+    name: str
+    metrics: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Detached(Message):
     """A node wants no more rows of a queue (`DataFeed.terminate`)."""
 
@@ -236,8 +254,8 @@ class Alive(Message):
 _KINDS = {
     kind.__name__: kind
     for kind in (
-        Reserved, Entered, Report, Returned, Failed, Exited, Arrived, Joining, Attached, Received, Consumed,
-        Detached, FeedOpened, ReceivedSeen, StepsReady, FeedComplete, ReaderAgreed, QueueClosed, BarrierPassed,
+        Reserved, Entered, Report, Returned, Failed, Exited, Arrived, Joining, Attached, Received, Consumed, Detached,
+        Resumed, Saved, FeedOpened, ReceivedSeen, StepsReady, FeedComplete, ReaderAgreed, QueueClosed, BarrierPassed,
         Leave, Abort, Alive,
     )
 }  # fmt: skip

@@ -31,7 +31,7 @@ from tfspark_cnn.errors import ConfigError, FeedError, TFSparkError
 from tfspark_cnn.feed.cache import FeedStore, wait_for
 from tfspark_cnn.feed.data_feed import DataFeed
 from tfspark_cnn.feed.inbox import Inbox
-from tfspark_cnn.feed.reader import Attachment, EpochReader, NodeFeed, Progress, ReaderOptions, no_more_epochs
+from tfspark_cnn.feed.reader import Attachment, EpochReader, NodeFeed, Place, Progress, ReaderOptions, no_more_epochs
 from tfspark_cnn.feed.spill import SEGMENT_BYTES, Spill
 from tfspark_cnn.feed.stream_reader import StreamReader
 from tfspark_cnn.feed.train_rows import TrainRows
@@ -178,6 +178,31 @@ class NodeFeeds:
         self._next(TRAIN_QUEUE, self._queue(TRAIN_QUEUE).left)
         with self._changed:
             return self._queue(TRAIN_QUEUE).train_epochs
+
+    def places(self) -> dict[str, dict[int, Place]]:
+        """Gives by queue where each dataset is, by its number."""
+        return {queue: {n: reader.begun for n, reader in self._datasets(queue).items()} for queue in self._names()}
+
+    def last_begun(self) -> tuple[str, int] | None:
+        """Gives the dataset of which a pass was begun last, as queue and number."""
+        found = [(one.begun_s, queue, n) for queue in self._names() for n, one in self._datasets(queue).items()]
+        begun_s, queue, number = max(found, default=(0.0, "", 0))
+        return (queue, number) if begun_s else None
+
+    def resume(self, places: Mapping[str, Mapping[int, Place]]) -> list[tuple[str, int]]:
+        """Lets datasets go on at places; gives those, by queue and number, that have been made yet."""
+        found = [(queue, n, place) for queue, of in places.items() for n, place in of.items()]
+        here = [one for one in found if one[1] in self._datasets(one[0])]
+        for queue, number, place in here:
+            self._datasets(queue)[number].resume(place)
+        return [(queue, number) for queue, number, _ in here]
+
+    def _names(self) -> list[str]:
+        with self._changed:
+            return list(self._queues)
+
+    def _datasets(self, queue: str) -> dict[int, EpochReader]:
+        return {one.number: one for one in self._queue(queue).readers if isinstance(one, EpochReader)}
 
     def reader(self, name: str, options: ReaderOptions) -> EpochReader:
         """Gives a new reader of the feed that `ctx.dataset(name=...)` names; waits for `train` to begin it.

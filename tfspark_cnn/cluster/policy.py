@@ -8,7 +8,7 @@ from enum import IntEnum
 
 from tfspark_cnn.cluster.messages import Failed
 from tfspark_cnn.cluster.topology import Topology
-from tfspark_cnn.errors import ClusterError, NodeError, TFSparkError, by_name
+from tfspark_cnn.errors import JobError, NodeError, TFSparkError, by_name
 
 SETTLE_S = 1.0
 """How long to wait for a better explanation when the first sign of a failure is only a consequence of one.
@@ -131,8 +131,8 @@ def lost_error(vanished: Vanished, topology: Topology, host: str) -> NodeError:
     return error
 
 
-def job_error(text: str) -> ClusterError:
+def job_error(text: str) -> JobError:
     """Gives the driver's exception for a barrier job that Spark failed, when no node has said anything."""
-    return ClusterError(
+    return JobError(
         f"Spark failed the job that holds the nodes: {text}", hint="look at the Spark UI and the executors' logs"
     )

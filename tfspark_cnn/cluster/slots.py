@@ -83,7 +83,7 @@ def check_static(conf: dict[str, str]) -> None:
         )
 
 
-def check(sc: Any, *, nodes: int, feeders: int, profile: Any) -> Slots:
+def check(sc: Any, *, nodes: int, feeders: int, profile: Any, patience_s: float | None = None) -> Slots:
     """Makes sure that the nodes and a feeder fit, waiting for executors that are still registering.
 
     Args:
@@ -91,6 +91,7 @@ def check(sc: Any, *, nodes: int, feeders: int, profile: Any) -> Slots:
         nodes: slots the nodes will hold.
         feeders: slots that must be left over.
         profile: ResourceProfile of the nodes, or None.
+        patience_s: how long executors are waited for; None: as long as Spark would.
 
     Raises:
         SlotsError: they do not fit.
@@ -105,7 +106,7 @@ def check(sc: Any, *, nodes: int, feeders: int, profile: Any) -> Slots:
     task_cpus = int(conf.get("spark.task.cpus", "1"))
     if promised is not None and profile is None and promised < nodes + feeders:
         slots, final = Slots(promised, slots.held), True
-    deadline = time.monotonic() + _patience_s(conf)
+    deadline = time.monotonic() + (_patience_s(conf) if patience_s is None else patience_s)
     while True:
         error = shortage(slots, nodes=nodes, feeders=feeders, master=sc.master, task_cpus=task_cpus)
         if error is None:

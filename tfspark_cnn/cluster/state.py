@@ -30,7 +30,9 @@ from tfspark_cnn.cluster.messages import (
     Received,
     Report,
     Reserved,
+    Resumed,
     Returned,
+    Saved,
 )
 from tfspark_cnn.cluster.topology import Role, Topology
 from tfspark_cnn.errors import ClusterError
@@ -71,6 +73,8 @@ class ClusterState:
     abort_reason: str | None = None
     barriers: dict[int, set[int]] = field(default_factory=dict)
     joining: set[int] = field(default_factory=set)
+    resumed_step: int | None = None
+    saved: Saved | None = None
     feeds: Feeds = field(init=False)
 
     def __post_init__(self) -> None:
@@ -181,6 +185,19 @@ class ClusterState:
             raise ClusterError(f"there is no feed {event.feed!r}")
         return []
 
+    def _resumed(self, event: Resumed) -> list[Message]:
+        self.resumed_step = event.step
+        return []
+
+    def _saved(self, event: Saved) -> list[Message]:
+        self.saved = event
+        return []
+
+    @property
+    def saved_step(self) -> int | None:
+        """The newest step that a checkpoint holds, or None."""
+        return self.saved.step if self.saved else self.resumed_step
+
     def _detached(self, event: Detached) -> list[Message]:
         self.feeds.detach(event.queue, event.node)
         return []
@@ -198,6 +215,8 @@ class ClusterState:
         Received: _of_feed,
         Consumed: _of_feed,
         Detached: _detached,
+        Resumed: _resumed,
+        Saved: _saved,
     }
 
     # --- what the driver does ----------------------------------------------------------------------------------------

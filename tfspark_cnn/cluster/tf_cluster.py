@@ -12,22 +12,22 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from enum import IntEnum
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import cloudpickle
 
 from tfspark_cnn import env
-from tfspark_cnn.cluster import feed_data, policy, slots, streams, topology
+from tfspark_cnn.cluster import feed_data, policy, restarts, slots, streams, topology
+from tfspark_cnn.cluster.attempts import Attempt, AttemptReport, Blueprint, driver_address
 from tfspark_cnn.cluster.coordinator import Coordinator, addresses
-from tfspark_cnn.cluster.feed_events import FeedEvents
 from tfspark_cnn.cluster.feed_job import FeedJob
 from tfspark_cnn.cluster.feed_report import FeedReport
 from tfspark_cnn.cluster.launcher import Launch
 from tfspark_cnn.cluster.node_feeds import schema_text
 from tfspark_cnn.cluster.node_plan import Cache, RunOptions
-from tfspark_cnn.cluster.node_task import NodeTask
 from tfspark_cnn.cluster.state import ClusterState
 from tfspark_cnn.cluster.streams import MicroBatches, Streams
 from tfspark_cnn.errors import (
@@ -36,18 +36,17 @@ from tfspark_cnn.errors import (
     ConfigError,
     FeedTimeout,
     MapFunError,
-    ReservationTimeout,
+    TFSparkError,
 )
 from tfspark_cnn.feed.inference import Inference
 from tfspark_cnn.feed.source import Feeder
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 QUEUES = ("input", "output", "error", "validation")
 """The queues a cluster has unless it is told others. `input` is the training feed."""
-
-STOP_S = 30.0
-"""How long a cluster that is being cancelled may take before its job is given up; nodes end within a second."""
 
 WEEK_S = 604800
 
@@ -60,6 +59,17 @@ class InputMode(IntEnum):
 
     TENSORFLOW = 0
     SPARK = 1
+
+
+@dataclass(frozen=True)
+class _TrainCall:
+    """What `train` was called with: the next attempt is fed the same."""
+
+    data: Any
+    num_epochs: int
+    feed_timeout: float
+    qname: str
+    validation: Any
 
 
 class TFCluster:
@@ -76,16 +86,38 @@ class TFCluster:
 
     InputMode = InputMode
 
-    def __init__(self, spark: Any, coordinator: Coordinator, launch: Launch, options: RunOptions) -> None:
-        self._spark, self._coordinator, self._launch, self._options = spark, coordinator, launch, options
+    def __init__(self, blueprint: Blueprint, *, max_restarts: int = 0) -> None:
+        self._blueprint, self._spark, self._max_restarts = blueprint, blueprint.spark, max_restarts
+        self._endings: list[restarts.Ending] = []
+        self._attempts: list[AttemptReport] = []  # that have ended
+        self._last: Attempt | None = None  # the one before
+        self._calls: list[_TrainCall] = []
         self._timings = {"start": 0.0, "feed": 0.0, "stop": 0.0}
         self._results: list[Any] | None = None
         self._stopped = False
-        self._jobs: list[FeedJob] = []
         self._reports: deque[FeedReport] = deque(maxlen=REPORTS_KEPT)
         self._streams = Streams()
+        self._once_only: str | None = None  # why the next attempt could not be fed the same
         self._tensorboard: Any = None
+        self._begin_attempt(1)
+
+    def _begin_attempt(self, number: int) -> None:
+        self._attempt = self._blueprint.attempt(number)
+        self._started = False
+        coordinator, launch = self._attempt.coordinator, self._attempt.launch
         self._finalizer = weakref.finalize(self, _end, coordinator, launch)  # also runs when the program ends
+
+    @property
+    def _coordinator(self) -> Coordinator:
+        return self._attempt.coordinator
+
+    @property
+    def _options(self) -> RunOptions:
+        return self._attempt.options
+
+    @property
+    def _jobs(self) -> list[FeedJob]:
+        return self._attempt.jobs
 
     # --- run ---------------------------------------------------------------------------------------------------------
 
@@ -107,6 +139,7 @@ class TFCluster:
         eval_node: bool = False,
         release_port: bool = True,
         *,
+        max_restarts: int = 0,
         model_dir: str | None = None,
         gpus_per_node: int | Mapping[str, int] | None = None,
         resource_profile: Any = None,
@@ -134,7 +167,10 @@ class TFCluster:
             eval_node: whether one of the nodes is an evaluator.
             release_port: whether the port reserved for TensorFlow is given up once TensorFlow has it; False: when
                 map_fun calls `ctx.release_port()`.
-            model_dir: where models and checkpoints go.
+            max_restarts: how often the whole cluster may begin anew after a node has died. Nodes then go on from the
+                last checkpoint in `model_dir` (see `ctx.callbacks`), and are fed the same rows again. A failure that
+                comes again and again without a newer checkpoint is raised before that.
+            model_dir: where models and checkpoints go: a folder, or an URI that `pyarrow.fs` knows.
             gpus_per_node: GPUs of a chief or worker; or by role, as `{"worker": 2, "evaluator": 1}`. None: all that
                 Spark assigned to the task. ps and evaluator get none unless named.
             resource_profile: a `pyspark.resource.ResourceProfile` for the nodes (stage-level scheduling).
@@ -161,16 +197,14 @@ class TFCluster:
         fed = _input_mode(input_mode) is InputMode.SPARK
         _check(driver_ps_nodes=driver_ps_nodes, reservation_timeout=reservation_timeout, tensorboard=tensorboard,
                log_dir=log_dir)  # fmt: skip
+        _check_restarts(max_restarts, model_dir)
         payload = _payload(map_fun, tf_args)
         profile = resource_profile or _profile(spark, gpu_counts if gpus_per_node is not None else {})
         slots.check(spark.sparkContext, nodes=len(plan), feeders=int(fed), profile=profile)
-        secret = secrets.token_urlsafe(32)
-        coordinator = _coordinator(spark, plan, secret)
-        coordinator.feed_events = _feed_events(log_dir) if fed else None
         options = RunOptions(
             run_id=f"tfspark-{secrets.token_hex(4)}",
-            coordinator=coordinator.location,
-            secret=secret,
+            coordinator="",
+            secret="",
             fed=fed,
             queues=tuple(dict.fromkeys([*queues, "validation"])),
             log_dir=log_dir,
@@ -182,26 +216,68 @@ class TFCluster:
             release_port=release_port,
             extra_env=dict(node_env or {}),
         )
-        task = NodeTask(plan, options, payload, gpu_counts)
-        launch = Launch(spark, task, profile, group=options.run_id, ended=coordinator.end_job)
-        cluster = cls(spark, coordinator, launch, options)
-        with cluster._cancelled_on_error():
-            launch.start()
-            cluster._await_start(reservation_timeout)
-            if tensorboard:
+        blueprint = Blueprint(spark, plan, options, payload, gpu_counts, profile, reservation_timeout)
+        cluster = cls(blueprint, max_restarts=max_restarts)
+        cluster._surviving(lambda: None)
+        if tensorboard:
+            with cluster._cancelled_on_error():
                 cluster._start_tensorboard()
         cluster._timings["start"] = time.monotonic() - began
         return cluster
 
-    def _await_start(self, timeout_s: float) -> None:
-        started = self._coordinator.wait(lambda state: not state.missing(), timeout_s=timeout_s)
-        self._raise_error()
-        if not started:
-            missing = ", ".join(self._coordinator.state.missing())
-            raise ReservationTimeout(
-                f"after {timeout_s:g} s these nodes were not up: {missing}",
-                hint="other jobs may hold the slots: see the Spark UI; or raise reservation_timeout",
-            )
+    # --- attempts ----------------------------------------------------------------------------------------------------
+
+    def attempts(self) -> list[AttemptReport]:
+        """Gives what became of each attempt: what ended it, where it went on, and how long that took.
+
+        Example:
+            >>> print(*cluster.attempts(), sep="\\n")                      # doctest: +SKIP
+            attempt 1: from the beginning; [worker:1] was ended by SIGKILL (exit 137) ... after 31.2 s
+            attempt 2: from step 840, first step 14.9 s after the failure before it; well after 58.0 s
+        """
+        if len(self._attempts) == self._options.attempt:
+            return list(self._attempts)
+        return [*self._attempts, self._attempt.report(before=self._last)]
+
+    def _surviving(self, action: Callable[[], T]) -> T:
+        """Does what waits for nodes. When one dies, and may, lets the next attempt come as far, and does it again."""
+        with self._cancelled_on_error():
+            while True:
+                try:
+                    self._come_up()
+                    return action()
+                except TFSparkError as error:
+                    self._end_attempt(error)
+
+    def _come_up(self) -> None:
+        if self._started:
+            return
+        self._attempt.start()
+        for call in self._calls:
+            self._feed_call(call)
+        self._started = True
+
+    def _end_attempt(self, error: TFSparkError) -> None:
+        """Begins the next attempt, or raises the error where there is none."""
+        attempt = self._attempt
+        self._endings.append(restarts.Ending(attempt.options.attempt, error, attempt.coordinator.state.saved_step))
+        reason = self._why_no_restart()
+        if reason:
+            raise restarts.told(error, self._endings, reason)
+        log.warning(
+            "%s; attempt %d of at most %d begins",
+            restarts.cause(error), len(self._endings) + 1, self._max_restarts + 1,
+        )  # fmt: skip
+        attempt.end(f"attempt {attempt.options.attempt} has failed")
+        self._attempts.append(attempt.report(error=error, before=self._last))
+        self._finalizer.detach()
+        self._last = attempt
+        self._begin_attempt(attempt.options.attempt + 1)
+
+    def _why_no_restart(self) -> str | None:
+        if self._once_only and self._max_restarts and restarts.may_pass(self._endings[-1].error):
+            return self._once_only
+        return restarts.reason_to_stop(self._endings, max_restarts=self._max_restarts)
 
     # --- train -------------------------------------------------------------------------------------------------------
 
@@ -240,17 +316,24 @@ class TFCluster:
             self._register(data, num_epochs, feed_timeout, qname, validation)
             return
         self._check_train(data, num_epochs, qname)
-        with self._cancelled_on_error():
-            if validation is not None:
+        if validation is not None:
+            with self._cancelled_on_error():
                 self._check_train(validation, 0, "validation")
-                self._feed(validation, "validation", 0)
-            if self._options.cache is Cache.NONE:
-                self._train_each_epoch(data, num_epochs, qname, feed_timeout)
-                return
-            with self._feeding(data, qname, num_epochs) as job:
-                self._await_job(job, qname, feed_timeout)
-                self._await_taken(job, num_epochs, qname, feed_timeout)
-                self._report(job)
+        call = _TrainCall(data, num_epochs, feed_timeout, qname, validation)
+        self._surviving(lambda: self._feed_call(call))
+        if self._max_restarts:
+            self._calls.append(call)
+
+    def _feed_call(self, call: _TrainCall) -> None:
+        if call.validation is not None:
+            self._feed(call.validation, "validation", 0)
+        if self._options.cache is Cache.NONE:
+            self._train_each_epoch(call.data, call.num_epochs, call.qname, call.feed_timeout)
+            return
+        with self._feeding(call.data, call.qname, call.num_epochs) as job:
+            self._await_job(job, call.qname, call.feed_timeout)
+            self._await_taken(job, call.num_epochs, call.qname, call.feed_timeout)
+            self._report(job)
 
     def _train_each_epoch(self, data: Any, num_epochs: int, qname: str, feed_timeout: float) -> None:
         """Feeds each epoch anew, as a feed of its own. The next one arrives while the nodes take the rest of one."""
@@ -285,6 +368,7 @@ class TFCluster:
         """
         self._check_fed(None, "foreach_batch", qname)
         self._check_epochs(num_epochs)
+        self._once_only = "micro-batches of a stream cannot be sent again"
         return self._streams.open(
             lambda data: self.train(data, num_epochs, feed_timeout, qname),
             unwanted=lambda: self._unwanted(qname),
@@ -469,6 +553,7 @@ class TFCluster:
             >>> cluster.inference(df.select("image"), result_type="bigint").show()      # doctest: +SKIP
         """
         self._check_fed(data, "inference", qname)
+        self._once_only = "what inference gave belongs to the nodes of one attempt"
         if not feed_timeout > 0:
             raise ConfigError(f"feed_timeout is {feed_timeout!r} s, expected more than 0", hint="pass 600")
         inboxes = tuple(inbox for inbox in addresses(self._coordinator.state) if inbox is not None)
@@ -499,31 +584,32 @@ class TFCluster:
         self._raise_stream_failure()
         if self._stopped:
             raise ClusterStopped("shutdown was called on a cluster that was cancelled", hint="run a new one")
-        with self._cancelled_on_error():
-            self._coordinator.act(lambda state: state.feeds.close(self._options.queues))
-            returned = self._coordinator.wait(lambda s: not s.working(), timeout_s=None if timeout < 0 else timeout)
-            self._raise_error()
-            if not returned:
-                working = ", ".join(self._coordinator.state.working())
-                raise ClusterError(
-                    f"after {timeout:g} s map_fun still ran on {working}", hint="raise shutdown(timeout=...)"
-                )
-            began = time.monotonic()
-            self._coordinator.wait_job(timeout_s=None)
-            self._raise_error()
-            self._results = [self._launch.result(node.number) for node in self._coordinator.state.topology]
-            self._close()
-            self._timings["stop"] = time.monotonic() - began
+        self._results = self._surviving(lambda: self._await_results(timeout))
+        began = time.monotonic()
+        self._close()
+        self._timings["stop"] += time.monotonic() - began
         return self._results
+
+    def _await_results(self, timeout: float) -> list[Any]:
+        self._coordinator.act(lambda state: state.feeds.close(self._options.queues))
+        returned = self._coordinator.wait(lambda s: not s.working(), timeout_s=None if timeout < 0 else timeout)
+        self._raise_error()
+        if not returned:
+            working = ", ".join(self._coordinator.state.working())
+            raise ClusterError(
+                f"after {timeout:g} s map_fun still ran on {working}", hint="raise shutdown(timeout=...)"
+            )
+        began = time.monotonic()
+        self._coordinator.wait_job(timeout_s=None)
+        self._raise_error()
+        self._timings["stop"] = time.monotonic() - began
+        return [self._attempt.launch.result(node.number) for node in self._coordinator.state.topology]
 
     def cancel(self, reason: str = "the driver cancelled the cluster") -> None:
         """Ends all nodes at once. Harmless if the cluster has ended."""
         if self._stopped:
             return
-        self._coordinator.abort(reason)
-        if not self._coordinator.wait_job(timeout_s=2.0):  # nodes end by themselves; Spark's way takes longer
-            self._launch.cancel()
-            self._coordinator.wait_job(timeout_s=STOP_S)
+        self._attempt.end(reason)
         self._close()
 
     def __enter__(self) -> TFCluster:
@@ -578,6 +664,7 @@ class TFCluster:
 
         It is called from a background thread, and should return soon.
         """
+        self._blueprint.listeners.append(listener)
         self._coordinator.add_listener(listener)
 
     # --- inner -------------------------------------------------------------------------------------------------------
@@ -586,7 +673,7 @@ class TFCluster:
         from tfspark_cnn.cluster.tensorboard import start
 
         assert self._options.log_dir is not None
-        self._tensorboard = start(self._options.log_dir, host=_driver_address(self._spark)[1])
+        self._tensorboard = start(self._options.log_dir, host=driver_address(self._spark)[1])
 
     def _raise_stream_failure(self) -> None:
         """Raises what went wrong in a thread of Spark's that feeds a stream, if nobody was told yet."""
@@ -596,11 +683,7 @@ class TFCluster:
                 raise failure
 
     def _raise_error(self) -> None:
-        error = self._coordinator.error()
-        if error is not None:
-            raise error
-        if self._coordinator.job_ended and self._coordinator.state.working():
-            raise ClusterError("Spark ended the job of the nodes", hint="was it cancelled in the Spark UI?")
+        self._attempt.raise_error()
 
     @contextlib.contextmanager
     def _cancelled_on_error(self) -> Any:
@@ -608,7 +691,9 @@ class TFCluster:
         try:
             yield
         except BaseException as error:
-            self._cancel_quietly(error)
+            if not self._stopped:
+                self._cancel_quietly(error)
+                self._attempts.append(self._attempt.report(error=error, before=self._last))
             raise
 
     def _cancel_quietly(self, error: BaseException) -> None:
@@ -619,14 +704,12 @@ class TFCluster:
 
     def _close(self) -> None:
         self._stopped = True
-        for job in self._jobs:
-            job.cancel()
         self._streams.close()
-        self._launch.join(STOP_S)
+        self._calls.clear()
         if self._tensorboard is not None:
             self._tensorboard.stop()
         self._finalizer.detach()
-        self._coordinator.close()
+        self._attempt.close()
         if self.refused_calls:
             log.warning(
                 "%d calls to the coordinator or to nodes came without the secret of the cluster, or carried what no "
@@ -683,6 +766,13 @@ def _check(*, driver_ps_nodes: bool, reservation_timeout: float, tensorboard: bo
         raise ConfigError("tensorboard=True needs to know where event files go", hint="pass log_dir='...'")
 
 
+def _check_restarts(max_restarts: object, model_dir: str | None) -> None:
+    if isinstance(max_restarts, bool) or not isinstance(max_restarts, int) or max_restarts < 0:
+        raise ConfigError(f"max_restarts is {max_restarts!r}, expected 0 or more", hint="pass max_restarts=3")
+    if max_restarts and not model_dir:
+        log.warning("without model_dir there are no checkpoints: after a failure training begins from the first step")
+
+
 def _payload(map_fun: Any, tf_args: Any) -> bytes:
     if isinstance(map_fun, str):
         module, colon, function = map_fun.partition(":")
@@ -709,28 +799,6 @@ def _check_signature(map_fun: Callable[..., Any]) -> None:
         raise MapFunError(f"map_fun cannot be called as map_fun(args, ctx): {error}") from error
     except ValueError:  # a builtin without a signature: the node will tell
         return
-
-
-def _driver_address(spark: Any) -> tuple[str, str]:
-    """Gives the driver's address as executors know it, and the one to listen on."""
-    conf = spark.sparkContext.getConf()
-    public = conf.get("spark.driver.host") or "127.0.0.1"
-    return public, conf.get("spark.driver.bindAddress") or public
-
-
-def _coordinator(spark: Any, plan: topology.Topology, secret: str) -> Coordinator:
-    public, bind = _driver_address(spark)
-    try:
-        return Coordinator(plan, secret=secret, bind_host=bind, public_host=public)
-    except OSError as error:
-        raise ClusterError(
-            f"the coordinator cannot listen on {bind}: {error}", hint="set spark.driver.bindAddress"
-        ) from error
-
-
-def _feed_events(log_dir: str | None) -> FeedEvents | None:
-    """Gives the writer of the feed's figures; event files on remote storage are not appended to."""
-    return FeedEvents(log_dir) if log_dir and "://" not in log_dir else None
 
 
 def _default_fs(spark: Any) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -249,6 +250,7 @@ class EpochReader:
         self.rows_taken = 0  # of the present feed
         self.waited_s = 0.0
         self.feed_index = first_feed
+        self.begun_s = 0.0  # when the last pass began
         self._next_feed, self._attach, self._progress, self._current = next_feed, attach, progress, current
         self._lock = threading.Lock()  # one pass begins at a time
         self._telling = threading.Lock()  # rows are taken and left out by threads of their own
@@ -379,6 +381,7 @@ class EpochReader:
             self._leave(self._current(self.feed_index))
         feed = self._present()
         self._passes += 1
+        self.begun_s = time.monotonic()
         return feed, self._passes - 1
 
     def _present(self) -> NodeFeed:

@@ -10,7 +10,7 @@ from tfspark_cnn.cluster import policy
 from tfspark_cnn.cluster.messages import Failed
 from tfspark_cnn.cluster.policy import Vanished, Weight
 from tfspark_cnn.cluster.topology import plan
-from tfspark_cnn.errors import ClusterError, FeedError, NodeError, SchemaError
+from tfspark_cnn.errors import FeedError, JobError, NodeError, SchemaError
 
 TOPOLOGY = plan(3, master_node="chief")
 
@@ -131,5 +131,5 @@ def test_a_node_that_is_gone_without_a_word_is_named_with_its_host() -> None:
 
 def test_a_job_that_spark_failed_is_told_in_sparks_words() -> None:
     error = policy.job_error("Job aborted")
-    assert type(error) is ClusterError
+    assert type(error) is JobError
     assert "Spark failed the job that holds the nodes: Job aborted" in str(error) and "Spark UI" in (error.hint or "")
