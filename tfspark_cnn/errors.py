@@ -13,11 +13,13 @@
     │   ├── ReplicaCountError              a strategy sees another number of replicas than the topology has
     │   ├── ClusterStopped                 used after it was stopped
     │   └── AuthenticationError            a message without the secret of the cluster
-    └── FeedError                          rows could not be brought to the nodes
-        ├── SchemaError (also ValueError)  a column is missing or cannot become a tensor
-        ├── ProtocolError                  a stream is none of a feeder's: refused, and the feed goes on
-        ├── EmptyFeedError                 no rows, or fewer than there are workers
-        └── FeedTimeout (also TimeoutError)  nothing moved for `feed_timeout` seconds
+    ├── FeedError                          rows could not be brought to the nodes
+    │   ├── SchemaError (also ValueError)  a column is missing or cannot become a tensor
+    │   ├── ProtocolError                  a stream is none of a feeder's: refused, and the feed goes on
+    │   ├── EmptyFeedError                 no rows, or fewer than there are workers
+    │   └── FeedTimeout (also TimeoutError)  nothing moved for `feed_timeout` seconds
+    └── CheckpointError                    a checkpoint is another run's, or its storage failed
+        └── DamagedCheckpointError         its bytes are cut or changed
 
 Each is `(message, *, hint=None, node=None)`: what was expected and received; what to do about it; and the node it
 happened on, as `worker:1`. They pickle, and cross from a node to the driver as `(class name, message, hint)`.
@@ -145,6 +147,14 @@ class EmptyFeedError(FeedError):
 
 class FeedTimeout(FeedError, TimeoutError):
     """Neither side of the feed moved for `feed_timeout` seconds."""
+
+
+class CheckpointError(TFSparkError):
+    """A checkpoint is another run's or of another model, or where checkpoints are kept cannot be read or written."""
+
+
+class DamagedCheckpointError(CheckpointError):
+    """The bytes of a checkpoint are cut or changed, or never were one."""
 
 
 def by_name(name: str) -> type[TFSparkError] | None:
