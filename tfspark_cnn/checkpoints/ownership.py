@@ -10,6 +10,7 @@ import contextlib
 import json
 import re
 import socket
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 
 from tfspark_cnn.errors import CheckpointError
@@ -83,14 +84,14 @@ def check_run_id(run: str) -> str:
     return run
 
 
-def is_contested(found: RunRecord | None, run: str) -> bool:
+def is_contested(found: RunRecord | None, own: Collection[str]) -> bool:
     """Tells whether another run may be using the folder now, so that it must be asked whether it is alive."""
-    return found is not None and found.run != run and not found.ended
+    return found is not None and found.run not in own and not found.ended
 
 
-def claim_of(found: RunRecord | None, run: str) -> Claim:
-    """Gives what a run gets, once it is known that no other is alive."""
-    if found is None or (found.ended and found.run != run):
+def claim_of(found: RunRecord | None, run: str, own: Collection[str]) -> Claim:
+    """Gives what a run gets, once it is known that no other is alive; `own` are its names, of all its attempts."""
+    if found is None or (found.ended and found.run not in own):
         return Claim(False, run)
     return Claim(True, found.lineage)
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Any
 
@@ -52,7 +52,9 @@ class CheckpointStore:
         """Raises CheckpointError, with the cure, where checkpoints cannot be written."""
         self._folder.check_writable()
 
-    def claim(self, run: str, address: str, *, alive: Callable[[str], bool] = answers) -> Claim:
+    def claim(
+        self, run: str, address: str, *, before: Collection[str] = (), alive: Callable[[str], bool] = answers
+    ) -> Claim:
         """Makes the directory this run's, and says whether its checkpoints are to be continued from.
 
         They are where the same run claims it again, and where the run before it died. They are not where that one
@@ -61,6 +63,7 @@ class CheckpointStore:
         Args:
             run: its name; the same one for all attempts.
             address: of its coordinator, `host:port`: by whether it answers, others know whether this run is alive.
+            before: runs that this one continues even where they have ended: its own attempts before.
             alive: asks the address of another run.
 
         Raises:
@@ -68,9 +71,10 @@ class CheckpointStore:
         """
         check_run_id(run)
         found = self._record()
-        if found is not None and is_contested(found, run) and alive(found.address):
+        own = {run, *before}
+        if found is not None and is_contested(found, own) and alive(found.address):
             raise in_use(found, self.uri)
-        claim = claim_of(found, run)
+        claim = claim_of(found, run, own)
         self._folder.put(_RUN, RunRecord(run, claim.lineage, address).to_json())
         self._folder.sweep()
         return claim

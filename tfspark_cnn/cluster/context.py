@@ -12,8 +12,11 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from tfspark_cnn.checkpoints.keeper import Keeper
+from tfspark_cnn.checkpoints.options import Checkpoints
+from tfspark_cnn.checkpoints.retention import Entry
 from tfspark_cnn.cluster.link import Link
-from tfspark_cnn.cluster.messages import Arrived, BarrierPassed, Joining, Report
+from tfspark_cnn.cluster.messages import Arrived, BarrierPassed, Joining, Report, Resumed, Saved
 from tfspark_cnn.cluster.node_feeds import NodeFeeds
 from tfspark_cnn.cluster.node_plan import NodePlan
 from tfspark_cnn.cluster.ports import HeldPort
@@ -22,6 +25,8 @@ from tfspark_cnn.feed.columns import OnBadImage, chosen
 from tfspark_cnn.feed.data_feed import DataFeed
 from tfspark_cnn.feed.reader import ReaderOptions
 from tfspark_cnn.feed.schema import Column
+
+_CHECKPOINTS = Checkpoints()
 
 _FILE_SYSTEMS = frozenset(
     ["hdfs", "viewfs", "file", "s3", "s3a", "s3n", "gs", "abfs", "abfss", "wasb", "wasbs", "adl", "oss", "dbfs", "cosn"]
@@ -65,6 +70,8 @@ class NodeContext:
         self._release_port = plan.options.release_port
         self._link, self._feeds, self._port = link, feeds, held_port
         self._strategy: Any = None
+        self._session: Any = None
+        self._options = plan.options
         self._barrier = _Barrier(link)
 
     @property
@@ -228,17 +235,36 @@ class NodeContext:
         """
         return self._feeds.data_feed(qname_in, train_mode=train_mode, input_mapping=input_mapping)
 
-    def callbacks(self, *own: Any) -> list[Any]:
-        """Gives Keras callbacks for `fit`: progress for the driver, event files on the chief, and `own`.
+    def callbacks(self, *own: Any, checkpoints: Checkpoints | None = _CHECKPOINTS) -> list[Any]:
+        """Gives Keras callbacks for `fit`: progress for the driver, event files on the chief, checkpoints, and `own`.
+
+        With a `model_dir`, the chief saves weights, optimizer, seeds, and the place in the data under
+        `model_dir/checkpoints`, in the background. Where the run before, or the attempt before, was killed, `fit` goes
+        on after the step of its last checkpoint, with the rows that come next, and its history covers all of them. The
+        next run after one that came to its end begins anew.
 
         Those of `own` that write files run on the chief only. Where several nodes train, `TerminateOnNaN` stops all of
-        them after the same step, and `BackupAndRestore` is refused with a ConfigError.
+        them after the same step. `BackupAndRestore` does nothing that checkpoints do not, and is left out; without
+        `model_dir`, on several nodes, it is refused. What `own` callbacks remember is saved for Keras' own; others can
+        have `get_state()` and `set_state(dict)`.
+
+        Args:
+            *own: callbacks of the caller.
+            checkpoints: when to save, and what to keep; None: no checkpoints.
+
+        Raises:
+            ConfigError: nodes would begin at different epochs.
+            CheckpointError: `model_dir` cannot be written, or another run that is alive uses it; from `fit` also: a
+                checkpoint is of another model or of other data.
 
         Example:
             >>> model.fit(train, epochs=3, callbacks=ctx.callbacks())     # doctest: +SKIP
+            >>> often = Checkpoints(every_steps=100, best="val_accuracy")
+            >>> model.fit(train, callbacks=ctx.callbacks(checkpoints=often))      # doctest: +SKIP
         """
         from tfspark_cnn.training.callbacks import callbacks
 
+        session = self._checkpoint_session() if self.model_dir and checkpoints is not None else None
         return callbacks(
             self.report,
             node=f"{self.job_name}-{self.task_index}",
@@ -248,7 +274,53 @@ class NodeContext:
             rows_trained=lambda: self._feeds.rows_taken,
             rows_skipped=lambda: self._feeds.rows_skipped,
             num_workers=self.num_workers,
+            session=session,
+            checkpoints=checkpoints or _CHECKPOINTS,
         )
+
+    def _checkpoint_session(self) -> Any:
+        """Gives what this process knows of checkpoints: one, for all calls of `fit`."""
+        from tfspark_cnn.training.resuming import Session, Surroundings
+
+        if self._session is None:
+            number = self._link.node
+            around = Surroundings(
+                is_chief=self.is_chief,
+                keeper=self._keeper,
+                places=self._feeds.places,
+                last_begun=self._feeds.last_begun,
+                resume=self._feeds.resume,
+                identity={"num_workers": self.num_workers, "seed": self.seed},
+                resumed=lambda at: self._link.send(Resumed(number, at.steps, at.epoch)) if self.is_chief else None,
+            )
+            self._session = Session(around)
+        return self._session
+
+    def _keeper(self, checkpoints: Checkpoints) -> Keeper:
+        options = self._options
+
+        def written(entry: Entry, meta: Mapping[str, Any]) -> None:
+            metrics = {name: values[-1] for name, values in meta["history"]["history"].items()}
+            self._link.send(Saved(self._link.node, entry.step, meta["position"]["epoch"], entry.name, metrics))
+
+        return Keeper.open(
+            str(self.model_dir),
+            run=f"{options.run_id}-{options.attempt}",
+            before=[f"{options.run_id}-{number}" for number in range(1, options.attempt)],
+            address=options.coordinator.removeprefix("grpc://"),
+            options=checkpoints,
+            written=written,
+        )
+
+    def finish(self) -> None:
+        """Called when map_fun has returned: everything that it wanted to keep is written."""
+        if self._session is not None:
+            self._session.flush()
+
+    def leave(self) -> None:
+        """Called when all nodes have returned: the run came to its end."""
+        if self._session is not None:
+            self._session.close(ended=True)
 
     def report(self, **metrics: Any) -> None:
         """Tells the driver figures of the running map_fun. Never waits; a newer report replaces one not sent yet.

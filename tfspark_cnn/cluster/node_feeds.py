@@ -8,7 +8,8 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import pyarrow as pa
 
@@ -179,9 +180,9 @@ class NodeFeeds:
         with self._changed:
             return self._queue(TRAIN_QUEUE).train_epochs
 
-    def places(self) -> dict[str, dict[int, Place]]:
-        """Gives by queue where each dataset is, by its number."""
-        return {queue: {n: reader.begun for n, reader in self._datasets(queue).items()} for queue in self._names()}
+    def places(self) -> dict[str, dict[int, dict[str, Any]]]:
+        """Gives by queue where each dataset is, by its number; as values that JSON can hold."""
+        return {queue: {n: asdict(one.begun) for n, one in self._datasets(queue).items()} for queue in self._names()}
 
     def last_begun(self) -> tuple[str, int] | None:
         """Gives the dataset of which a pass was begun last, as queue and number."""
@@ -189,13 +190,13 @@ class NodeFeeds:
         begun_s, queue, number = max(found, default=(0.0, "", 0))
         return (queue, number) if begun_s else None
 
-    def resume(self, places: Mapping[str, Mapping[int, Place]]) -> list[tuple[str, int]]:
+    def resume(self, places: Mapping[str, Mapping[int, Mapping[str, Any]]]) -> list[tuple[str, int]]:
         """Lets datasets go on at places; gives those, by queue and number, that have been made yet."""
-        found = [(queue, n, place) for queue, of in places.items() for n, place in of.items()]
-        here = [one for one in found if one[1] in self._datasets(one[0])]
-        for queue, number, place in here:
-            self._datasets(queue)[number].resume(place)
-        return [(queue, number) for queue, number, _ in here]
+        found = [(queue, number) for queue, of in places.items() for number in of]
+        here = [(queue, number) for queue, number in found if number in self._datasets(queue)]
+        for queue, number in here:
+            self._datasets(queue)[number].resume(Place(**places[queue][number]))
+        return here
 
     def _names(self) -> list[str]:
         with self._changed:

@@ -50,7 +50,8 @@ def _run(plan: NodePlan, result_fd: int) -> None:
     link.on(Abort, lambda message: _end_at_once(message.reason))
     link.on(Leave, lambda _: may_leave.set())
     link.open()
-    record = _outcome(plan, link, feeds, may_leave)
+    leaving: list[Callable[[], None]] = []
+    record = _outcome(plan, link, feeds, may_leave, leaving)
     feeds.map_fun_returned()
     with os.fdopen(result_fd, "wb") as results:
         pickle.dump(record, results)
@@ -59,6 +60,8 @@ def _run(plan: NodePlan, result_fd: int) -> None:
     link.flush()
     link.send(Returned(plan.node.number, feeds.refused))
     may_leave.wait()  # for the coordinator: all others have returned; losing it ends this process
+    for leave in leaving:
+        leave()
     link.close()
     feeds.close()
     if plan.node.role is not Role.PS:
@@ -66,7 +69,9 @@ def _run(plan: NodePlan, result_fd: int) -> None:
     _end(0)
 
 
-def _outcome(plan: NodePlan, link: Link, feeds: NodeFeeds, may_leave: threading.Event) -> dict[str, Any]:
+def _outcome(
+    plan: NodePlan, link: Link, feeds: NodeFeeds, may_leave: threading.Event, leaving: list[Callable[[], None]]
+) -> dict[str, Any]:
     try:
         held = ports.inherited(plan.port_fd)
         if plan.node.role is Role.PS:
@@ -77,11 +82,21 @@ def _outcome(plan: NodePlan, link: Link, feeds: NodeFeeds, may_leave: threading.
         map_fun, args = resolve(plan.payload)
         ctx = NodeContext(plan, link=link, feeds=feeds, held_port=held)
         link.send(Entered(plan.node.number, pid=os.getpid(), inbox=feeds.location))
-        return {"result": _pickled(map_fun(args, ctx))}
+        result = _pickled(map_fun(args, ctx))
+        ctx.finish()
+        leaving.append(lambda: _in_good_order(ctx.leave))
+        return {"result": result}
     except Exception as error:  # whatever the user's function raises travels to the driver
         return _as_record(feeds.failure or error, raised=error)
     except SystemExit as error:
         return _as_record(MapFunError(f"map_fun called sys.exit({error.code!r})", hint="return from map_fun instead"))
+
+
+def _in_good_order(leave: Callable[[], None]) -> None:
+    try:
+        leave()
+    except TFSparkError:  # the results are home already
+        log.warning("could not leave in good order", exc_info=True)
 
 
 def resolve(payload: bytes) -> tuple[Callable[[Any, Any], Any], Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+import zlib
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -32,6 +33,9 @@ BLOCK_BYTES, BLOCK_STEPS = 2 << 20, 32
 """Rows of so many bytes and steps are handed over at once. Handing over costs Python and TensorFlow about 0.3 ms, as
 much as a native `tf.data` pipeline needs for two batches of 64 images of 28x28 floats; 2 MiB are ten of these."""
 
+DIGEST_BYTES = 1 << 20
+"""A row of more is not looked at to know the data again: as Python objects it would take a hundred times as much."""
+
 _Piece = tuple[int, Batch]  # a number of steps, and all rows of them
 
 
@@ -52,6 +56,7 @@ class NodeFeed:
         seen_rows: our rows in order that the coordinator knows of.
         started: whether every data node has a row in order.
         totals: rows of each share, once all are with the nodes.
+        digest: of our first row, once it was read; None also where rows are large, or not kept.
         claimed: the reader of a feed that is read once.
     """
 
@@ -67,6 +72,7 @@ class NodeFeed:
     seen_rows: int = 0
     started: bool = False
     totals: list[int] | None = None
+    digest: int | None = None
     claimed: int | None = None
 
     def __post_init__(self) -> None:
@@ -213,11 +219,31 @@ class Attachment:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a reader is: the feed in its queue, the pass over it that is next, and the first step of that pass."""
+    """Where a reader is: the feed in its queue, the pass over it that is next, and the first step of that pass.
+
+    `batch_rows` is what a step takes, `totals` and `digest` are what was known of the rows there; see `NodeFeed`.
+    """
 
     feed: int
     passes: int
     step: int = 0
+    batch_rows: int | None = None
+    totals: list[int] | None = None
+    digest: int | None = None
+
+    def check(self, feed: NodeFeed) -> bool:
+        """Gives whether all that is known of the rows has been compared.
+
+        Raises:
+            FeedError: they are not those of this place.
+        """
+        for what, then, now in (("rows by node", self.totals, feed.totals), ("first row", self.digest, feed.digest)):
+            if then is not None and now is not None and then != now:
+                raise FeedError(
+                    f"the checkpoint is of other data: of the {what}, {then} was expected and {now} received",
+                    hint="use another model_dir, or delete its checkpoints folder",
+                )
+        return feed.totals is not None
 
 
 class EpochReader:
@@ -257,6 +283,7 @@ class EpochReader:
         self._told: dict[str, Progress] = {}
         self._skipped: dict[str, set[int]] = {}
         self._origins: dict[int, tuple[str, Origins]] = {}
+        self._expected: Place | None = None
         self._passes = self._ended = self._first_step = 0  # of the present feed
         self._feed: NodeFeed | None = next_feed(first_feed)
         self._columns = self._begin(self._feed)
@@ -269,15 +296,26 @@ class EpochReader:
 
     @property
     def begun(self) -> Place:
-        """The feed that is being read, and how many passes over it have begun."""
-        return Place(self.feed_index, self._passes)
+        """The feed that is being read, how many passes over it have begun, and what is known of its rows."""
+        feed = self._feed
+        known = (feed.totals, feed.digest) if feed is not None else (None, None)
+        size = self.options.batch_rows
+        return Place(self.feed_index, self._passes, batch_rows=size, totals=known[0], digest=known[1])
 
     def resume(self, place: Place) -> None:
         """Lets the next pass be the one at a place; those before it, and its first steps, count as taken.
 
+        That the rows are the ones of that place is found when they are read.
+
         Raises:
-            FeedError: the place is behind this reader, or its feed will not come.
+            FeedError: the place is behind this reader, its feed will not come, or its steps were of another size.
         """
+        if place.batch_rows not in (None, self.options.batch_rows):
+            raise FeedError(
+                f"the checkpoint is of another training: a step took {place.batch_rows} rows of this node, and takes "
+                f"{self.options.batch_rows} now",
+                hint="use the same batch_size, or another model_dir",
+            )
         with self._lock:
             if (place.feed, place.passes) < (self.feed_index, self._passes):
                 raise FeedError(
@@ -290,7 +328,7 @@ class EpochReader:
                 self._leave(self.feed_index + 1)
             if place.passes:
                 self._skip(self._present(), place.passes)
-            self._passes, self._first_step = place.passes, place.step
+            self._passes, self._first_step, self._expected = place.passes, place.step, place
 
     def _skip(self, feed: NodeFeed, passes: int) -> None:
         self._ended = passes
@@ -326,6 +364,7 @@ class EpochReader:
         taken = 0
         try:
             for steps, arrays in pieces:
+                self._check_rows(feed)
                 begun, step = step, step + steps
                 taken += len(arrays[0])
                 self.rows_taken += len(arrays[0])
@@ -335,9 +374,17 @@ class EpochReader:
                 *columns, numbers = (array.reshape(steps, -1, *array.shape[1:]) for array in arrays)
                 places = numbers.astype(np.int64, copy=False)
                 yield StepBlock(tuple(columns), places, place, np.asarray(seeds, np.int32).reshape(-1, 2))
+            self._check_rows(feed)
         finally:  # a pass that is left early has ended too
             self._ended = max(self._ended, index + 1) if feed is self._feed else self._ended
             self._tell(feed, index + 1, 0, 0)
+
+    def _check_rows(self, feed: NodeFeed) -> None:
+        chunk = None if feed.store.once or feed.digest is not None else feed.store.first_chunk()
+        if chunk is not None and chunk.nbytes <= DIGEST_BYTES * chunk.num_rows:
+            feed.digest = zlib.crc32(repr(chunk.slice(0, 1).to_pylist()).encode())
+        if self._expected is not None and self._expected.check(feed):
+            self._expected = None
 
     def _seed(self, feed: NodeFeed, step: int, epoch: int) -> NDArray[np.int32]:
         return batching.step_seed(feed.name, step, seed=self.options.seed, epoch=epoch, node=feed.share)

@@ -16,7 +16,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tfspark_cnn.checkpoints.options import Checkpoints
 from tfspark_cnn.errors import ConfigError
+from tfspark_cnn.training.checkpointing import Checkpointing
+from tfspark_cnn.training.resuming import Session
 
 log = logging.getLogger(__name__)
 
@@ -63,16 +66,21 @@ class ProgressReporter(keras.callbacks.Callback):
         self._clock = clock
         self._due_s = clock()
         self._epoch = 0
-        self._step = 0
+        self._step = self._base = self._first = 0
         self.images = 0
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Starts the count of steps anew."""
-        self._epoch, self._step = epoch + 1, 0
+        self._epoch, self._first, self._base = epoch + 1, self._base, 0
+        self._step = self._first
+
+    def starts_at(self, step: int) -> None:
+        """Lets the steps of the first epoch count from those that were trained before."""
+        self._base = step
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Reports if the last report is long enough ago."""
-        self._step = batch + 1
+        self._step = self._first + batch + 1
         if self._clock() >= self._due_s:
             self._send(logs, epoch_end=False)
 
@@ -126,7 +134,7 @@ def _for_several_nodes(own: keras.callbacks.Callback) -> keras.callbacks.Callbac
     if isinstance(own, keras.callbacks.BackupAndRestore):
         raise ConfigError(
             "BackupAndRestore would restore the chief alone, and the nodes would train different epochs",
-            hint="load the weights in map_fun on every node, and pass fit(initial_epoch=...)",
+            hint="pass TFCluster.run(model_dir=...): its checkpoints go on at the step, on all nodes",
         )
     if type(own) is keras.callbacks.TerminateOnNaN:
         return TerminateTogetherOnNaN()
@@ -143,6 +151,8 @@ def callbacks(
     own: Iterable[keras.callbacks.Callback] = (),
     node: str = "chief:0",
     num_workers: int = 1,
+    session: Session | None = None,
+    checkpoints: Checkpoints | None = None,
 ) -> list[keras.callbacks.Callback]:
     """Gives the callbacks for `fit` on one node: ours, and those of the caller that belong on it.
 
@@ -155,19 +165,41 @@ def callbacks(
         own: the caller's; those that write files are left out on all nodes but the chief.
         node: role and index of this node; names its folder of event files.
         num_workers: how many nodes train.
+        session: of checkpoints; None: there are none.
+        checkpoints: when to save, and what to keep.
 
     Raises:
         ConfigError: one of `own` would let the nodes train different epochs.
+        CheckpointError: checkpoints cannot be written.
     """
+    if session is not None:
+        own = [one for one in own if not _is_in_vain(one)]
     if num_workers > 1:
         own = [_for_several_nodes(one) for one in own]
     kept = [one for one in own if is_chief or not isinstance(one, WRITERS)]
-    ours: list[keras.callbacks.Callback] = [
-        ProgressReporter(report, rows_trained=rows_trained, rows_skipped=rows_skipped)
-    ]
+    progress = ProgressReporter(report, rows_trained=rows_trained, rows_skipped=rows_skipped)
+    ours: list[keras.callbacks.Callback] = [progress]
     if is_chief and log_dir and not any(isinstance(one, keras.callbacks.TensorBoard) for one in kept):
         ours.append(_event_files(log_dir, node))
-    return [*ours, *kept]
+    if session is None or checkpoints is None:
+        return [*ours, *kept]
+    if session.will_resume(checkpoints):
+        _go_on_writing(kept)
+    return [*ours, *kept, Checkpointing(session, checkpoints, others=kept, starts_at=progress.starts_at)]
+
+
+def _is_in_vain(own: keras.callbacks.Callback) -> bool:
+    if not isinstance(own, keras.callbacks.BackupAndRestore):
+        return False
+    log.info("BackupAndRestore is left out: the checkpoints in model_dir go on at the step, not at the epoch")
+    return True
+
+
+def _go_on_writing(own: Iterable[keras.callbacks.Callback]) -> None:
+    """Lets the file that a callback has written before go on, instead of beginning anew."""
+    for one in own:
+        if isinstance(one, keras.callbacks.CSVLogger):
+            one.append = True
 
 
 def _event_files(log_dir: str, node: str) -> keras.callbacks.Callback:

@@ -33,14 +33,16 @@ import tensorflow as tf
 from keras.src.backend.tensorflow import optimizer as keras_optimizer
 from keras.src.backend.tensorflow import trainer as keras_trainer
 from keras.src.optimizers import loss_scale_optimizer
+from keras.src.trainers import trainer as base_trainer
 
-from tfspark_cnn.errors import ConfigError, UnsupportedVersionError
+from tfspark_cnn.errors import CheckpointError, ConfigError, UnsupportedVersionError
 from tfspark_cnn.training import keras_gradients
 from tfspark_cnn.training.keras_gradients import is_mirrored, is_multi_worker
 
 TESTED = "3.15"
 _MARK = "_tfspark_cnn_replaces"
 _MEAN_OVER_ROWS = ("sum_over_batch_size", "mean")
+_SKIP: ContextVar[int] = ContextVar("steps of the next epoch of `fit` that are left out", default=0)
 _GATHER: ContextVar[bool] = ContextVar("whether predictions are gathered from all nodes", default=False)
 
 
@@ -110,6 +112,14 @@ def is_own_share(dataset: Any) -> bool:
     return bool(policy == tf.data.experimental.AutoShardPolicy.OFF)
 
 
+def skip_steps(steps: int) -> None:
+    """Leaves out the first steps of the next epoch of `fit`: their batches are taken and dropped.
+
+    To be called from a callback's `on_train_begin`.
+    """
+    _SKIP.set(steps)
+
+
 def split_over_replicas(share: tf.data.Dataset, replicas: int) -> tf.data.Dataset:
     """Cuts each batch into one part per local replica, in order, sizes differing by at most one row.
 
@@ -138,6 +148,7 @@ def _replacements() -> tuple[Replacement, ...]:
     return (
         Replacement(trainer, "_maybe_symbolic_build", ("self", "iterator", "data_batch"), _build_from_spec),
         Replacement(trainer, "_make_function", ("self", "step_function"), _count_rows),
+        Replacement(base_trainer.Trainer, "_get_metrics_result_or_logs", ("self", "logs"), _metrics_without_steps),
         Replacement(trainer, "predict", ("self", "x", "batch_size", "verbose", "steps", "callbacks"), _predict_share),
         Replacement(keras_trainer, "reduce_per_replica", ("values", "strategy", "reduction"), _reduce_locally),
         Replacement(keras_trainer, "TFEpochIterator", ("distribute_strategy", "args", "kwargs"), _iterate_shares),
@@ -201,6 +212,16 @@ def _count_rows(original: Callable[..., Any]) -> Callable[..., Any]:
         return made if self.steps_per_execution == 1 else _repeated(self, made)
 
     return make
+
+
+def _metrics_without_steps(original: Callable[..., Any]) -> Callable[..., Any]:
+    """An epoch that goes on after its last step has no logs of a step; its metrics are those of the checkpoint."""
+
+    @functools.wraps(original)
+    def result(self: Any, logs: Any) -> Any:
+        return self.get_metrics_result() if logs == {} else original(self, logs)
+
+    return result
 
 
 def _weigh_output_losses(model: Any) -> None:
@@ -345,7 +366,8 @@ def _iterate_shares(original: Any) -> Any:
         original.__init__(self, _Dealer(distribute_strategy), *args, **kwargs)
         self._distribute_strategy = distribute_strategy
         own = is_own_share(self.data_adapter.get_tf_dataset())
-        if own and "class_weight" in kwargs:  # `fit`, not `evaluate` or `predict`, which may well be one node's own
+        self._is_fit = "class_weight" in kwargs  # not `evaluate` or `predict`, which may well be one node's own
+        if own and self._is_fit:
             _refuse_outside_scope(distribute_strategy)
         share = is_mirrored(distribute_strategy) and own
         self._open_ended = share and self.num_batches is None
@@ -364,4 +386,26 @@ def _iterate_shares(original: Any) -> Any:
             self._current_iterator = None
             self.data_adapter.on_epoch_end()
 
-    return type("ShareEpochIterator", (original,), {"__init__": init, "catch_stop_iteration": catch_stop_iteration})
+    def enumerate_iterator(self: Any) -> Iterator[tuple[int, int, Any]]:
+        skipped = _SKIP.get() if self._is_fit else 0
+        for begin, end, iterator in original._enumerate_iterator(self):
+            if begin < skipped:
+                _SKIP.set(0)
+                _drop(iterator, end + 1 - begin, skipped)
+                continue
+            yield begin - skipped, end - skipped, iterator
+
+    return type(
+        "ShareEpochIterator",
+        (original,),
+        {"__init__": init, "catch_stop_iteration": catch_stop_iteration, "_enumerate_iterator": enumerate_iterator},
+    )
+
+
+def _drop(iterator: Iterator[Any], batches: int, skipped: int) -> None:
+    for _ in range(batches):
+        if next(iterator, None) is None:
+            raise CheckpointError(
+                f"the checkpoint is of other data: it was made after step {skipped} of an epoch, which has fewer now",
+                hint="use another model_dir, or delete its checkpoints folder",
+            )

@@ -20,7 +20,8 @@ from tfspark_cnn.errors import (
 
 def raised(line: int = 7, node: str = "worker:0", value: str = "boom") -> NodeError:
     error = NodeError(f"map_fun raised ValueError: {value} (host a)", node=node)
-    error.remote_traceback = f'Traceback:\n  File "a.py", line 1, in run\n  File "b.py", line {line}, in step\nValueError'
+    frames = f'  File "a.py", line 1, in run\n  File "b.py", line {line}, in step\n'
+    error.remote_traceback = f"Traceback (most recent call last):\n{frames}ValueError: {value}"
     return error
 
 

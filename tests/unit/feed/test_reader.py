@@ -491,7 +491,7 @@ def test_what_lies_before_the_place_of_a_reader_counts_as_taken() -> None:
         (reader,) = cluster.readers(8)
         reader.resume(Place(1, 3))
         assert [(p.feed, p.passes) for p in cluster.nodes[0].progress] == [("input-1", 2), ("input-2", 3)]
-        assert (reader.begun, reader.position) == (Place(1, 3), 2), "all is used up"
+        assert (reader.begun.feed, reader.begun.passes, reader.position) == (1, 3, 2), "all is used up"
         with pytest.raises(FeedError, match="expected to go on at pass 1 of train call 1 or later"):
             reader.resume(Place(0, 0))
 
