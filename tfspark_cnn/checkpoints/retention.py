@@ -52,7 +52,7 @@ class Best:
 
     def to_json(self) -> bytes:
         """Gives the bytes of `best.json`."""
-        return json.dumps(asdict(self), indent=2).encode()
+        return json.dumps(asdict(self), indent=2, default=float).encode()
 
     @classmethod
     def from_json(cls, body: bytes) -> Best:
