@@ -109,4 +109,4 @@ def surplus(
     whole = sorted(set(entries) - broken)
     own = [one for one in whole if one.lineage == newest.lineage and one.step <= newest.step]
     others = [one for one in whole if one.lineage != newest.lineage] if len(own) >= keep else []
-    return sorted({*broken.intersection(entries), *own[:-keep], *others} - {best, newest})
+    return sorted({*broken.intersection(entries), *own[:-keep], *others} - {best})

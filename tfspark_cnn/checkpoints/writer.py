@@ -66,7 +66,7 @@ class BackgroundWriter:
         self._writing: _Item | None = None
         self._error: BaseException | None = None
         self._closed = False
-        self._thread = threading.Thread(target=self._work, name="checkpoint-writer", daemon=True)
+        self._thread = threading.Thread(target=self._work, name="tfspark-checkpoints", daemon=True)
         self._thread.start()
 
     def submit(

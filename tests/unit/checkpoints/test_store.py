@@ -92,7 +92,9 @@ def test_damaged_checkpoints_are_skipped_with_one_warning_each(
     assert found[0] == entries[0]
     np.testing.assert_array_equal(found[1].arrays["weights"], np.ones(4))
     first, second = (record.getMessage() for record in caplog.records)
-    assert first.startswith("checkpoint checkpoint-000000003-a.npz is skipped for the one before: expected a checkpoint")
+    assert first.startswith(
+        "checkpoint checkpoint-000000003-a.npz is skipped for the one before: expected a checkpoint"
+    )
     assert "checkpoint-000000002-a.npz" in second
     assert "received 0 bytes that are damaged" in second
     assert store.damaged == set(entries[1:])

@@ -54,7 +54,7 @@ def gated(tmp_path: Path) -> GatedStore:
 def no_thread_stays() -> Iterator[None]:
     yield
     for thread in threading.enumerate():
-        if thread.name == "checkpoint-writer":
+        if thread.name == "tfspark-checkpoints":
             thread.join(10)
             assert not thread.is_alive()
 
@@ -94,6 +94,7 @@ def is_blocked(thread: threading.Thread) -> bool:
 def test_what_is_submitted_is_written_by_the_end_of_the_block(store: CheckpointStore) -> None:
     with BackgroundWriter(store, run="a", keep=3) as writer:
         submit(writer, 1, 2, 3, 4, 5)
+    assert "tfspark-checkpoints" not in {thread.name for thread in threading.enumerate()}
     assert steps(store) == [5, 4, 3]
     archive = decode(store.read(store.entries()[0]))
     np.testing.assert_array_equal(archive.arrays["w"], [5, 5, 5])
@@ -126,7 +127,7 @@ def test_each_success_is_told_from_the_thread(store: CheckpointStore) -> None:
 
     with BackgroundWriter(store, run="a", keep=1, written=written) as writer:
         submit(writer, 1, 2)
-    assert told == [(1, {"step": 1}, "checkpoint-writer", [1]), (2, {"step": 2}, "checkpoint-writer", [2])]
+    assert told == [(1, {"step": 1}, "tfspark-checkpoints", [1]), (2, {"step": 2}, "tfspark-checkpoints", [2])]
 
 
 @pytest.mark.parametrize(("long_wait_s", "level"), [(0.0, "WARNING"), (600.0, "DEBUG")])
