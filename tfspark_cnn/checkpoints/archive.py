@@ -133,8 +133,8 @@ def _type_name(name: str, array: Array) -> str:
 
 
 def _dtype(type_name: str) -> np.dtype[Any]:
-    is_numpy_s = type_name[0] in "<>|="
-    dtype: np.dtype[Any] = np.dtype(type_name if is_numpy_s else getattr(_extensions(), type_name))
+    has_byte_order = type_name[0] in "<>|="  # as all that are NumPy's own, in this notation
+    dtype: np.dtype[Any] = np.dtype(type_name if has_byte_order else getattr(_extensions(), type_name))
     return dtype
 
 

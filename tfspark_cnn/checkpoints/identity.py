@@ -20,19 +20,19 @@ from tfspark_cnn.errors import CheckpointError
 
 CURE = "use another model_dir, or delete its checkpoints folder"
 
-_AUTO_NUMBER = re.compile(r"_\d+(?=/|$)")
+_AUTO_NUMBER = re.compile(r"_\d+(?=[/_]|$)")
 
 _WORDS = {
-    "optimizer": ("optimizer", "the optimizer"),
-    "num_workers": ("training", "the number of workers"),
-    "batch_sizes": ("training", "the batch size"),
-    "seed": ("training", "the seed"),
-    "columns": ("data", "the columns"),
-    "rows": ("data", "the number of rows"),
-    "partitions": ("data", "the number of partitions"),
-    "digest": ("data", "the digest of its first rows"),
+    "optimizer": ("another optimizer", "the optimizer was"),
+    "num_workers": ("another training", "the number of workers was"),
+    "batch_sizes": ("another training", "the batch sizes were"),
+    "seed": ("another training", "the seed was"),
+    "columns": ("other data", "the columns were"),
+    "rows": ("other data", "the number of rows was"),
+    "partitions": ("other data", "the number of partitions was"),
+    "digest": ("other data", "the digest of its first rows was"),
 }
-"""What is compared after the variables, in this order: of what kind it is, and how people call it."""
+"""What is compared after the variables, in this order: what it would make of the checkpoint, and how to say it."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def _differences(then: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:
         yield from _of_variables("model", "variable", then["variables"], now["variables"])
     for name, (kind, words) in _WORDS.items():
         if name in known and then[name] != now[name]:
-            yield f"the checkpoint is of another {kind}: {words} was {_text(then[name])}, is {_text(now[name])}"
+            yield f"the checkpoint is of {kind}: {words} {_text(then[name])}, now {_text(now[name])}"
         if name == "optimizer" and "optimizer_variables" in known:
             was, has = then["optimizer_variables"], now["optimizer_variables"]
             yield from _of_variables("optimizer", "its variable", was, has)

@@ -52,7 +52,7 @@ class Best:
 
     def to_json(self) -> bytes:
         """Gives the bytes of `best.json`."""
-        return json.dumps(asdict(self), indent=2).encode()
+        return json.dumps(asdict(self), indent=2, default=float).encode()
 
     @classmethod
     def from_json(cls, body: bytes) -> Best:
@@ -109,4 +109,4 @@ def surplus(
     whole = sorted(set(entries) - broken)
     own = [one for one in whole if one.lineage == newest.lineage and one.step <= newest.step]
     others = [one for one in whole if one.lineage != newest.lineage] if len(own) >= keep else []
-    return sorted({*broken.intersection(entries), *own[:-keep], *others} - {best, newest})
+    return sorted({*broken.intersection(entries), *own[:-keep], *others} - {best})

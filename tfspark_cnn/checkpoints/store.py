@@ -151,9 +151,16 @@ class CheckpointStore:
             raise unread
         return None
 
-    def mark_best(self, entry: Entry, metric: str, value: float) -> None:
-        """Says that a checkpoint is the best one, and by which value of which metric."""
+    def mark_best(self, entry: Entry, metric: str, value: float) -> bool:
+        """Says that a checkpoint is the best one, and by which value of which metric.
+
+        Returns:
+            Whether it is marked. It is not where it is gone by now: who judges late must not unmark the best before.
+        """
+        if entry not in self.entries():
+            return False
         self._folder.put(_BEST, Best(entry, metric, value).to_json())
+        return True
 
     def best_record(self) -> Best | None:
         """Gives what `mark_best` was told last, or None; also None when that checkpoint is gone."""

@@ -42,7 +42,8 @@ class BackgroundWriter:
         store: claimed by `run`.
         run: its name.
         keep: how many checkpoints stay, besides the best one.
-        written: called in the thread after each checkpoint that was written, with its entry and meta.
+        written: called in the thread after each checkpoint that was written, with its entry and meta. It must not call
+            the writer, which waits for it.
 
     Example:
         >>> with BackgroundWriter(store, run="run-7") as writer:
@@ -65,7 +66,7 @@ class BackgroundWriter:
         self._writing: _Item | None = None
         self._error: BaseException | None = None
         self._closed = False
-        self._thread = threading.Thread(target=self._work, name="checkpoint-writer", daemon=True)
+        self._thread = threading.Thread(target=self._work, name="tfspark-checkpoints", daemon=True)
         self._thread.start()
 
     def submit(
@@ -174,7 +175,7 @@ class BackgroundWriter:
 
     def _keep_error(self, step: int, error: BaseException) -> None:
         with self._changed:
-            if self._error is None:
+            if self._error is None and not self._closed:
                 self._error = error
                 return
         log.warning("the checkpoint of step %d could not be written either: %s", step, error)
