@@ -4,10 +4,11 @@ Example:
     >>> from tfspark_cnn import Column, InputMode, TFCluster
 """
 
+from tfspark_cnn.checkpoints.options import Checkpoints
 from tfspark_cnn.cluster.tf_cluster import InputMode, TFCluster
 from tfspark_cnn.errors import TFSparkError
 from tfspark_cnn.feed.schema import Column
 
 __version__ = "0.1.0"
 
-__all__ = ["Column", "InputMode", "TFCluster", "TFSparkError", "__version__"]
+__all__ = ["Checkpoints", "Column", "InputMode", "TFCluster", "TFSparkError", "__version__"]

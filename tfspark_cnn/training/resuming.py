@@ -122,7 +122,9 @@ class Session:
 
     def _learn(self, point: Archive) -> None:
         self._point = point
-        self._pending = {queue: {int(n): one for n, one in of.items()} for queue, of in point.meta["places"].items()}
+        other = {} if self.around.is_chief else {"digest": None}  # the chief has written of its own first row
+        places = point.meta["places"].items()
+        self._pending = {queue: {int(n): one | other for n, one in of.items()} for queue, of in places}
         self.histories = [History(**one) for one in point.meta["histories"]]
         self.around.resumed(Position(**point.meta["position"]))
 

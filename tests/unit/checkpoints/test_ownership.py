@@ -25,8 +25,14 @@ ENDED = RunRecord("b", "a", "driver:1", ended=True)
     ],
 )
 def test_what_a_run_gets(found: RunRecord | None, run: str, contested: bool, claim: Claim) -> None:
-    assert is_contested(found, run) is contested
-    assert claim_of(found, run) == claim
+    assert is_contested(found, {run}) is contested
+    assert claim_of(found, run, {run}) == claim
+
+
+@pytest.mark.parametrize("found", [DIED, ENDED])
+def test_a_run_goes_on_with_its_own_attempts_before_even_where_they_ended(found: RunRecord) -> None:
+    assert not is_contested(found, {"c", "b"})
+    assert claim_of(found, "c", {"c", "b"}) == Claim(True, "a")
 
 
 def test_a_record_comes_back_as_it_was() -> None:
