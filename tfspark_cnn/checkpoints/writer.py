@@ -23,6 +23,8 @@ KEEP = 3
 _LONG_WAIT_S = 0.5
 """Below it, a wait is no reason to change anything, and at every checkpoint it would flood the log."""
 
+_SAY_EVERY_S = 30.0
+
 
 @dataclass(frozen=True)
 class _Item:
@@ -100,7 +102,7 @@ class BackgroundWriter:
             CheckpointError: something could not be written, or not within `timeout_s`.
         """
         with self._changed:
-            done = self._changed.wait_for(lambda: self._waiting is None and self._writing is None, timeout_s)
+            done = self._wait_until(lambda: self._waiting is None and self._writing is None, timeout_s)
             self._raise_error()
             item = self._writing or self._waiting
         if not done and item is not None:
@@ -140,7 +142,7 @@ class BackgroundWriter:
 
     def _wait_for_room(self, step: int) -> None:
         begin = time.monotonic()
-        self._changed.wait_for(lambda: self._waiting is None or self._closed)
+        self._wait_until(lambda: self._waiting is None or self._closed)
         waited_s = time.monotonic() - begin
         log.log(
             logging.WARNING if waited_s >= _LONG_WAIT_S else logging.DEBUG,
@@ -150,6 +152,18 @@ class BackgroundWriter:
             step,
             self._store.uri,
         )
+
+    def _wait_until(self, is_so: Callable[[], bool], timeout_s: float | None = None) -> bool:
+        """Waits, and says for what from time to time; gives whether it is so by the end of the time."""
+        begin, end = time.monotonic(), float("inf") if timeout_s is None else time.monotonic() + timeout_s
+        while not self._changed.wait_for(is_so, max(0.0, min(end - time.monotonic(), _SAY_EVERY_S))):
+            now = time.monotonic()
+            if now >= end:
+                return False
+            item = self._writing or self._waiting
+            place = f"the checkpoint of step {item.step if item else '?'} to be written to {self._store.uri}"
+            log.warning("has waited %.1f s for %s", now - begin, place)
+        return True
 
     def _raise_error(self) -> None:
         error, self._error = self._error, None

@@ -211,6 +211,26 @@ def test_a_storage_that_hangs_is_named_with_the_step_and_the_time(gated: GatedSt
     gated.gate.release()
 
 
+def test_who_waits_for_long_says_for_what(gated: GatedStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = threading.Event()
+    monkeypatch.setattr("tfspark_cnn.checkpoints.writer._SAY_EVERY_S", 0.05)
+    lines: list[str] = []
+
+    def warning(text: str, *values: Any) -> None:
+        lines.append(text % values)
+        said.set()
+
+    monkeypatch.setattr("tfspark_cnn.checkpoints.writer.log.warning", warning)
+    writer = BackgroundWriter(gated, run="a")
+    submit(writer, 7)
+    closing, raised = in_thread(writer.close)
+    assert said.wait(10)
+    gated.gate.release()
+    closing.join(10)
+    assert (closing.is_alive(), raised) == (False, [])
+    assert "s for the checkpoint of step 7 to be written to" in lines[0]
+
+
 def test_a_closed_writer_takes_nothing(store: CheckpointStore) -> None:
     writer = BackgroundWriter(store, run="a")
     writer.close()
