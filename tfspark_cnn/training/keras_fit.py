@@ -33,9 +33,10 @@ import tensorflow as tf
 from keras.src.backend.tensorflow import optimizer as keras_optimizer
 from keras.src.backend.tensorflow import trainer as keras_trainer
 from keras.src.optimizers import loss_scale_optimizer
+from keras.src.trainers import trainer as base_trainer
 
 from tfspark_cnn.errors import ConfigError, UnsupportedVersionError
-from tfspark_cnn.training import keras_gradients
+from tfspark_cnn.training import keras_gradients, keras_metrics
 from tfspark_cnn.training.keras_gradients import is_mirrored, is_multi_worker
 
 TESTED = "3.15"
@@ -139,6 +140,8 @@ def _replacements() -> tuple[Replacement, ...]:
         Replacement(trainer, "_maybe_symbolic_build", ("self", "iterator", "data_batch"), _build_from_spec),
         Replacement(trainer, "_make_function", ("self", "step_function"), _count_rows),
         Replacement(trainer, "predict", ("self", "x", "batch_size", "verbose", "steps", "callbacks"), _predict_share),
+        Replacement(base_trainer.Trainer, "get_metrics_result", ("self",), keras_metrics.read_together),
+        Replacement(base_trainer.Trainer, "reset_metrics", ("self",), keras_metrics.reset_locally),
         Replacement(keras_trainer, "reduce_per_replica", ("values", "strategy", "reduction"), _reduce_locally),
         Replacement(keras_trainer, "TFEpochIterator", ("distribute_strategy", "args", "kwargs"), _iterate_shares),
         Replacement(optimizer, "_backend_apply_gradients", apply, keras_gradients.apply_reduced),
