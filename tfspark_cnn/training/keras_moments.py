@@ -1,0 +1,51 @@
+"""`BatchNormalization(synchronized=True)` on several workers: the moments, and their gradients, of the joined batch.
+
+Keras sums over the replicas three times a layer, forwards and backwards. What flows back through such a sum comes from
+losses that are means over each replica's own rows, so with uneven batches it weighs wrongly, and no weighing of the
+gradients afterwards can mend that. Here each upstream gradient u_j weighs as its rows b_j on its way:
+
+    sum_j(b_j * u_j) / b_i   on replica i, whose gradient then weighs b_i in `keras_gradients.sum_weighted`
+
+Source: keras 3.15.1, `backend/tensorflow/nn.py` (`_compute_moments_sync`).
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from tfspark_cnn.training.keras_gradients import in_step, rows_of_step
+
+
+def of_joined_batch(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Replaces `_compute_moments_sync(x, axes, keepdims)`, in counted steps of several workers."""
+
+    @functools.wraps(original)
+    def moments(x: Any, axes: Any, keepdims: bool) -> Any:
+        rows = rows_of_step()
+        if rows is None or not in_step(tf.distribute.get_strategy()):
+            return original(x, axes, keepdims)
+        sums = [tf.reduce_sum(part, axis=axes, keepdims=True) for part in (x, tf.square(x), tf.ones_like(x))]
+        total, squares, count = _sum_over_replicas(tf.cast(rows, x.dtype))(*sums)
+        mean = tf.math.divide_no_nan(total, count)
+        variance = tf.maximum(tf.math.divide_no_nan(squares, count) - tf.square(mean), 0.0)
+        return (mean, variance) if keepdims else (tf.squeeze(mean, axes), tf.squeeze(variance, axes))
+
+    return moments
+
+
+def _sum_over_replicas(rows: Any) -> Callable[..., Any]:
+    def reduce(tensors: Sequence[Any]) -> list[Any]:
+        return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, list(tensors))
+
+    @tf.custom_gradient
+    def summed(*tensors: Any) -> Any:
+        def back(*upstream: Any) -> list[Any]:
+            return [tf.math.divide_no_nan(one, rows) for one in reduce([one * rows for one in upstream])]
+
+        return reduce(tensors), back
+
+    return summed
