@@ -35,10 +35,11 @@ from keras.src.backend.tensorflow import nn as keras_nn
 from keras.src.backend.tensorflow import optimizer as keras_optimizer
 from keras.src.backend.tensorflow import trainer as keras_trainer
 from keras.src.optimizers import loss_scale_optimizer
+from keras.src.random import seed_generator
 from keras.src.trainers import trainer as base_trainer
 
 from tfspark_cnn.errors import ConfigError, UnsupportedVersionError
-from tfspark_cnn.training import keras_gradients, keras_metrics, keras_moments
+from tfspark_cnn.training import keras_gradients, keras_metrics, keras_moments, keras_seeds
 from tfspark_cnn.training.keras_gradients import is_mirrored, is_multi_worker
 
 log = logging.getLogger(__name__)
@@ -163,6 +164,7 @@ def _replacements() -> tuple[Replacement, ...]:
         Replacement(keras_trainer, "reduce_per_replica", ("values", "strategy", "reduction"), _reduce_locally),
         Replacement(keras_trainer, "TFEpochIterator", ("distribute_strategy", "args", "kwargs"), _iterate_shares),
         Replacement(keras_nn, "_compute_moments_sync", ("x", "axes", "keepdims"), keras_moments.of_joined_batch),
+        Replacement(seed_generator.SeedGenerator, "next", ("self", "ordered"), keras_seeds.of_replica),
         Replacement(optimizer, "_backend_apply_gradients", apply, keras_gradients.apply_reduced),
         Replacement(
             optimizer, "_all_reduce_sum_gradients", ("self", "grads_and_vars"), keras_gradients.all_reduce_once

@@ -1,8 +1,8 @@
 """Metrics of several workers in one message: an epoch's end costs one all-reduce, not two or more for each metric.
 
 A metric variable is summed over the workers whenever it is read outside of a step, and once more whenever it is set:
-TensorFlow gives the new value back. With three metrics that is a dozen round trips at the end of each epoch, and as many
-for validation. Here all variables travel together, and are set to zero where they are.
+TensorFlow gives the new value back. With three metrics that is a dozen round trips at the end of each epoch, and as
+many for validation. Here all variables travel together, and are set to zero where they are.
 
 Sources: keras 3.15.1, `trainers/trainer.py` (`get_metrics_result`, `reset_metrics`); tensorflow 2.21,
 `distribute/values.py` (`SyncOnReadVariable`).
