@@ -59,7 +59,7 @@ def legacy(workers: int) -> dict[str, Any]:
         "keras": type(together).__module__,
         "history": fitted,
         "weights": [together.get_weights(), alone.get_weights()],
-        "steps": int(together.optimizer.iterations),
+        "steps": int(together.optimizer.iterations.numpy()),
     }
 
 

@@ -145,7 +145,9 @@ def _compiled(scenario: Scenario, *, alone: bool) -> Any:
     model = MODELS[scenario.model]()
     several = scenario.model == "two_outputs"
     losses: Any = ["mse", "mse"] if several else "sparse_categorical_crossentropy"
-    metrics: dict[str, Any] = {"loss_weights": [1.0, 0.5]} if several else {"metrics": ["accuracy"]}
+    metrics: dict[str, Any] = {"loss_weights": [1.0, 0.5]} if several else {}
+    if scenario.validates and not several:
+        metrics["metrics"] = ["accuracy"]
     if scenario.weights == "sample":
         metrics["weighted_metrics"] = ["accuracy"]
     how = {name: value for name, value in scenario.compile.items() if not (alone and name == "jit_compile")}

@@ -17,7 +17,7 @@ import keras_fit_special as special  # noqa: E402
 from keras_fit_models import TWO_OUTPUTS  # noqa: E402
 from tf_processes import WorkerFailed, collect, run_workers, start_workers  # noqa: E402
 
-TIMEOUT_S = 240
+TIMEOUT_S = 480  # of a busy machine; idle it is a minute
 NUMBERS = (2, 3)
 # Keras weighs these by step and not by row in one process, too; `test_losses_of_outputs_add_up` holds them instead.
 PARTS = tuple(f"{prefix}{name}_" for name in TWO_OUTPUTS for prefix in ("", "val_"))
@@ -63,7 +63,7 @@ def test_workers_equal_one_process(one: Any, workers: list[Any], scenario: table
             assert_close([received[logs][n] for n in names], [expected[logs][n] for n in names], scenario.tolerance)
         assert_close(received["weights"], expected["weights"], scenario.tolerance)
         assert received["loss scale"] == expected["loss scale"]
-        assert received["history"] == workers[0]["table"][scenario.name]["history"]
+        np.testing.assert_equal(received["history"], workers[0]["table"][scenario.name]["history"])  # bit by bit
 
 
 @pytest.mark.parametrize("name", [s.name for s in table.SCENARIOS if s.predicts])
@@ -145,15 +145,15 @@ def test_dropout_drops_at_its_rate_on_each_node_and_elsewhere(one: Any, workers:
     assert np.mean((kept[0] == 0) & (kept[1] == 0)) == pytest.approx(special.DROPPED**2, abs=0.04)
 
 
-def test_seeds_of_dropout_are_equal_on_all_nodes_and_saved(one: Any, workers: list[Any]) -> None:
+def test_seeds_of_dropout_are_variables_that_are_equal_on_all_nodes(one: Any, workers: list[Any]) -> None:
     for worker in workers:
         np.testing.assert_array_equal(worker["dropout"]["seed"], one["dropout"]["seed"])
-        np.testing.assert_array_equal(worker["dropout"]["saved"], one["dropout"]["seed"])
         assert worker["dropout"]["history"] == workers[0]["dropout"]["history"]
 
 
-def test_plain_normalisation_keeps_the_mean_over_nodes_on_all_of_them(workers: list[Any]) -> None:
+def test_plain_normalisation_keeps_the_mean_over_nodes_on_all_of_them(one: Any, workers: list[Any]) -> None:
     for worker in workers:
+        assert_close(worker["plain normalisation"]["moments"][:1], one["plain normalisation"]["moments"][:1])
         assert_close(worker["plain normalisation"]["moments"], special.moving_moments(len(workers)))
         for ours, theirs in zip(
             worker["plain normalisation"]["weights"], workers[0]["plain normalisation"]["weights"], strict=True

@@ -164,6 +164,12 @@ def _replacements() -> tuple[Replacement, ...]:
         Replacement(keras_trainer, "reduce_per_replica", ("values", "strategy", "reduction"), _reduce_locally),
         Replacement(keras_trainer, "TFEpochIterator", ("distribute_strategy", "args", "kwargs"), _iterate_shares),
         Replacement(keras_nn, "_compute_moments_sync", ("x", "axes", "keepdims"), keras_moments.of_joined_batch),
+        Replacement(
+            keras.layers.BatchNormalization,
+            "call",
+            ("self", "inputs", "training", "mask"),
+            keras_moments.with_equal_statistics,
+        ),
         Replacement(seed_generator.SeedGenerator, "next", ("self", "ordered"), keras_seeds.of_replica),
         Replacement(optimizer, "_backend_apply_gradients", apply, keras_gradients.apply_reduced),
         Replacement(

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextvars import ContextVar
 from typing import Any
 
@@ -31,6 +31,7 @@ from tfspark_cnn.errors import ConfigError
 _ROWS: ContextVar[Any] = ContextVar(
     "rows of the local batch, a float32 scalar, or None outside of a step", default=None
 )
+_MOVING: ContextVar[list[Any] | None] = ContextVar("moving statistics of this step, or None outside", default=None)
 _TRAVELS_AS = "_tfspark_cnn_travels_as"  # set on an extended strategy: the dtype in which gradients are sent
 _REDUCED = "_tfspark_cnn_reduced"  # set on an optimizer while what it is given has been summed over the workers
 
@@ -62,7 +63,7 @@ def counting_rows(step: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
     @functools.wraps(step)
     def counted(data: Any) -> Any:
-        token = _ROWS.set(_leading_dimension(data))
+        token, moving = _ROWS.set(_leading_dimension(data)), _MOVING.set([])
         try:
             # Nothing of the step may run before there is a batch: the call that finds the end of a dataset of unknown
             # length would still count itself in `optimizer.iterations`, which Adam and schedules read. (Plain Keras
@@ -70,6 +71,7 @@ def counting_rows(step: Callable[[Any], Any]) -> Callable[[Any], Any]:
             with tf.control_dependencies(tf.nest.flatten(data)):
                 return step(data)
         finally:
+            _MOVING.reset(moving)
             _ROWS.reset(token)
 
     return counted
@@ -78,6 +80,17 @@ def counting_rows(step: Callable[[Any], Any]) -> Callable[[Any], Any]:
 def rows_of_step() -> Any:
     """Gives the rows of this replica's batch as a float32 scalar, or None outside of a counted step."""
     return _ROWS.get()
+
+
+def remember_moving(variables: Iterable[Any]) -> None:
+    """Has moving statistics that this step has changed become their mean over the nodes, along with the gradients.
+
+    Args:
+        variables: Keras' own, float ones; nothing happens to them outside of a counted step.
+    """
+    remembered = _MOVING.get()
+    if remembered is not None:
+        remembered += [one for one in variables if all(one is not other for other in remembered)]
 
 
 def weighing_rows(update_state: Callable[..., Any]) -> Callable[..., Any]:
@@ -100,15 +113,21 @@ def sum_weighted(gradients: Sequence[Any], rows: Any) -> list[Any]:
             gradient counts as it is, as in a loop of one's own that has weighed its loss.
 
     Returns:
-        As many, the same on all replicas: sum_i(W * b_i / B * g_i), and None where None was.
+        As many, the same on all replicas: sum_i(W * b_i / B * g_i), and None where None was. What `remember_moving`
+        was given has become its mean over the rows of all replicas.
     """
     present = [gradient for gradient in gradients if gradient is not None]
     if rows is None:
         sums = iter(_all_reduced(present))
         return [None if gradient is None else next(sums) for gradient in gradients]
-    *summed, total = _all_reduced([_times(gradient, rows) for gradient in present], exact=(rows,))
+    moving = _MOVING.get() or []
+    exact = (rows, *(_times(one.value, rows) for one in moving))
+    received = _all_reduced([_times(gradient, rows) for gradient in present], exact=exact)
+    total = received[len(present)]
+    for variable, sum_of_rows in zip(moving, received[len(present) + 1 :], strict=True):
+        variable.assign(_times(sum_of_rows, tf.math.reciprocal_no_nan(total)))
     factor = tf.math.divide_no_nan(float(tf.distribute.get_replica_context().num_replicas_in_sync), total)
-    means = iter([_times(gradient, factor) for gradient in summed])
+    means = iter([_times(gradient, factor) for gradient in received[: len(present)]])
     return [None if gradient is None else next(means) for gradient in gradients]
 
 
