@@ -35,6 +35,14 @@ class Optimizer(StrEnum):
     SGD = "sgd"
 
 
+class Precision(StrEnum):
+    """In which types a network computes: Keras' dtype policies of these names. Weights are float32 in all of them."""
+
+    FLOAT32 = "float32"
+    MIXED_BFLOAT16 = "mixed_bfloat16"
+    MIXED_FLOAT16 = "mixed_float16"
+
+
 def _setting(default: Scalar, expected: str, holds: Callable[[Any], bool]) -> Any:
     return field(default=default, metadata={"expected": expected, "holds": holds})
 
@@ -117,6 +125,7 @@ class TrainConfig(_Table):
         learning_rate: the optimizer's.
         optimizer: one of `Optimizer`.
         seed: of the split, the initial weights, the order of rows and dropout.
+        precision: one of `Precision`.
     """
 
     epochs: int = _at_least(1, 20)
@@ -124,6 +133,7 @@ class TrainConfig(_Table):
     learning_rate: float = _positive(0.002)
     optimizer: str = _setting("adam", f"one of {', '.join(Optimizer)}", lambda value: value in list(Optimizer))
     seed: int = _at_least(0, 0)
+    precision: str = _setting("float32", f"one of {', '.join(Precision)}", lambda value: value in list(Precision))
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,11 @@ def pyspark_python() -> str | None:
     return get("PYSPARK_PYTHON")
 
 
+def legacy_keras() -> bool:
+    """Tells whether `tf.keras` is Keras 2 (TF_USE_LEGACY_KERAS), by TensorFlow's own reading of it."""
+    return get("TF_USE_LEGACY_KERAS") in ("1", "true", "True")
+
+
 def spark_local_dirs() -> list[str]:
     """Gives the directories that Spark gave its Python workers for temporary files (SPARK_LOCAL_DIRS), or /tmp."""
     return [path for path in (get("SPARK_LOCAL_DIRS") or tempfile.gettempdir()).split(",") if path]

@@ -20,6 +20,7 @@ from tfspark_cnn.cluster.messages import Arrived, BarrierPassed, Joining, Report
 from tfspark_cnn.cluster.node_feeds import NodeFeeds
 from tfspark_cnn.cluster.node_plan import NodePlan
 from tfspark_cnn.cluster.ports import HeldPort
+from tfspark_cnn.cluster.strategy_options import Communication, GradientFormat, StrategyOptions
 from tfspark_cnn.errors import ConfigError
 from tfspark_cnn.feed.columns import OnBadImage, chosen
 from tfspark_cnn.feed.data_feed import DataFeed
@@ -72,6 +73,7 @@ class NodeContext:
         self._strategy: Any = None
         self._session: Any = None
         self._options = plan.options
+        self._strategy_options = StrategyOptions()
         self._barrier = _Barrier(link)
 
     @property
@@ -79,17 +81,34 @@ class NodeContext:
         """`num_epochs` of `cluster.train`; waits until it is called. 0: as many as this node asks for."""
         return self._feeds.num_epochs()
 
-    def strategy(self) -> Any:
+    def strategy(
+        self,
+        *,
+        precision: str | None = None,
+        communication: str = Communication.AUTO,
+        pack_bytes: int | None = None,
+        gradients: str = GradientFormat.FLOAT32,
+    ) -> Any:
         """Gives the `tf.distribute.MultiWorkerMirroredStrategy` of this cluster. Call it before other TensorFlow code.
 
-        Also makes Keras 3's `fit`, `evaluate` and `predict` work under it.
+        Also makes Keras 3's `fit`, `evaluate` and `predict` work under it. All nodes must ask for the same. Called
+        again, it gives the same strategy.
+
+        Args:
+            precision: `float32`, `mixed_bfloat16` or `mixed_float16`: Keras' dtype policy for the models made from now
+                on. None leaves it as it is.
+            communication: `auto`, `ring` or `nccl`: what sums gradients over the nodes. auto is NCCL between GPUs.
+            pack_bytes: gradients are sent in messages of about so many bytes, so that the first ones travel while the
+                others are computed. None: all in one, which has the fewest round trips.
+            gradients: `float32`, or `bfloat16`, which halves what travels and rounds each gradient to 8 bits before
+                the sum; weights stay float32.
 
         Raises:
             ReplicaCountError: the strategy sees another number of replicas than the topology has.
-            ConfigError: this node does not train.
+            ConfigError: this node does not train, there is no such choice, or the strategy was made with others.
 
         Example:
-            >>> with ctx.strategy().scope():                              # doctest: +SKIP
+            >>> with ctx.strategy(precision="mixed_bfloat16").scope():    # doctest: +SKIP
             ...     model = keras.Sequential([...])
         """
         if self.job_name not in ("chief", "worker"):
@@ -97,18 +116,30 @@ class NodeContext:
                 f"{self.job_name}:{self.task_index} asked for a training strategy, which chief and workers have",
                 hint="look at ctx.job_name first",
             )
+        options = StrategyOptions(precision, communication, pack_bytes, gradients).checked_for(len(self.gpus))
         if self._strategy is None:
-            from tfspark_cnn.training.strategy import multi_worker_mirrored
-
-            self._link.send(Joining(self._link.node))
-            self._strategy = multi_worker_mirrored(
-                num_workers=self.num_workers,
-                local_gpus=len(self.gpus),
-                node=f"{self.job_name}:{self.task_index}",
+            self._strategy_options = options
+            self._strategy = self._joined(options)
+        elif options not in (StrategyOptions(), self._strategy_options):
+            raise ConfigError(
+                f"ctx.strategy was made with {self._strategy_options}, received {options}",
+                hint="pass the options in the first call of ctx.strategy; later ones need none",
             )
-            if self._release_port:
-                self.release_port()
         return self._strategy
+
+    def _joined(self, options: StrategyOptions) -> Any:
+        from tfspark_cnn.training.strategy import multi_worker_mirrored
+
+        self._link.send(Joining(self._link.node))
+        strategy = multi_worker_mirrored(
+            num_workers=self.num_workers,
+            local_gpus=len(self.gpus),
+            node=f"{self.job_name}:{self.task_index}",
+            options=options,
+        )
+        if self._release_port:
+            self.release_port()
+        return strategy
 
     def dataset(
         self,

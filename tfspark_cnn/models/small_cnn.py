@@ -41,7 +41,7 @@ def small_cnn(
             layers.Flatten(),
             layers.Dense(hidden, activation="relu"),
             layers.Dropout(dropout),
-            layers.Dense(classes, activation="softmax"),
+            layers.Dense(classes, activation="softmax", dtype="float32"),  # probabilities, whatever the precision
         ],
         name="small_cnn",
     )

@@ -33,7 +33,7 @@ class JobContext(Protocol):
     task_index: int
     model_dir: str | None
 
-    def strategy(self) -> Any:
+    def strategy(self, *, precision: str | None = None) -> Any:
         """Gives the strategy over all nodes."""
 
     def dataset(self, features: Any, label: Any = None, *, batch_size: int) -> Any:
@@ -76,7 +76,7 @@ def _plain(history: Mapping[str, Sequence[Any]]) -> dict[str, list[float]]:
 
 def _compiled(task: ClassificationTask, ctx: JobContext) -> keras.Model:
     config = task.config
-    with ctx.strategy().scope():
+    with ctx.strategy(precision=config.train.precision).scope():
         model = registry.build(
             config.model.name, input_shape=task.image_shape, classes=task.classes, **config.model.parameters
         )

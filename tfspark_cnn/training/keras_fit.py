@@ -23,6 +23,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
+import logging
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -30,14 +31,18 @@ from typing import Any
 
 import keras
 import tensorflow as tf
+from keras.src.backend.tensorflow import nn as keras_nn
 from keras.src.backend.tensorflow import optimizer as keras_optimizer
 from keras.src.backend.tensorflow import trainer as keras_trainer
 from keras.src.optimizers import loss_scale_optimizer
+from keras.src.random import seed_generator
 from keras.src.trainers import trainer as base_trainer
 
 from tfspark_cnn.errors import CheckpointError, ConfigError, UnsupportedVersionError
-from tfspark_cnn.training import keras_gradients
+from tfspark_cnn.training import keras_gradients, keras_metrics, keras_moments, keras_seeds
 from tfspark_cnn.training.keras_gradients import is_mirrored, is_multi_worker
+
+log = logging.getLogger(__name__)
 
 TESTED = "3.15"
 _MARK = "_tfspark_cnn_replaces"
@@ -140,6 +145,20 @@ def split_over_replicas(share: tf.data.Dataset, replicas: int) -> tf.data.Datase
     return own_share(share.flat_map(parts))
 
 
+def dealt(share: tf.data.Dataset, strategy: Any) -> Any:
+    """Gives what the replicas of this node iterate for a node's own share: all of its rows, in as many steps.
+
+    Args:
+        share: batches of this node.
+        strategy: a MultiWorkerMirroredStrategy.
+    """
+    replicas = keras_gradients.local_replicas(strategy)
+    if replicas == 1:
+        # TensorFlow's own iterator: a distributed one asks all workers at each step whether any has data left.
+        return share
+    return strategy.distribute_datasets_from_function(lambda _: split_over_replicas(share, replicas))
+
+
 def _replacements() -> tuple[Replacement, ...]:
     trainer = keras_trainer.TensorFlowTrainer
     optimizer = keras_optimizer.TFOptimizer
@@ -150,8 +169,18 @@ def _replacements() -> tuple[Replacement, ...]:
         Replacement(trainer, "_make_function", ("self", "step_function"), _count_rows),
         Replacement(base_trainer.Trainer, "_get_metrics_result_or_logs", ("self", "logs"), _metrics_without_steps),
         Replacement(trainer, "predict", ("self", "x", "batch_size", "verbose", "steps", "callbacks"), _predict_share),
+        Replacement(base_trainer.Trainer, "get_metrics_result", ("self",), keras_metrics.read_together),
+        Replacement(base_trainer.Trainer, "reset_metrics", ("self",), keras_metrics.reset_locally),
         Replacement(keras_trainer, "reduce_per_replica", ("values", "strategy", "reduction"), _reduce_locally),
         Replacement(keras_trainer, "TFEpochIterator", ("distribute_strategy", "args", "kwargs"), _iterate_shares),
+        Replacement(keras_nn, "_compute_moments_sync", ("x", "axes", "keepdims"), keras_moments.of_joined_batch),
+        Replacement(
+            keras.layers.BatchNormalization,
+            "call",
+            ("self", "inputs", "training", "mask"),
+            keras_moments.with_equal_statistics,
+        ),
+        Replacement(seed_generator.SeedGenerator, "next", ("self", "ordered"), keras_seeds.of_replica),
         Replacement(optimizer, "_backend_apply_gradients", apply, keras_gradients.apply_reduced),
         Replacement(
             optimizer, "_all_reduce_sum_gradients", ("self", "grads_and_vars"), keras_gradients.all_reduce_once
@@ -208,7 +237,8 @@ def _count_rows(original: Callable[..., Any]) -> Callable[..., Any]:
             return original(self, counted)
         _refuse_other_reductions(self)
         _weigh_output_losses(self)
-        made = _with_any_rows(original(self, counted))
+        with _without_xla(self):
+            made = _with_any_rows(original(self, counted))
         return made if self.steps_per_execution == 1 else _repeated(self, made)
 
     return make
@@ -266,6 +296,22 @@ def _one_step(model: Any) -> Iterator[None]:
         yield
     finally:
         model.steps_per_execution = steps
+
+
+@contextlib.contextmanager
+def _without_xla(model: Any) -> Iterator[None]:
+    """XLA has no collectives for CPUs: `fit` would end in UnimplementedError. On GPUs it is left to TensorFlow."""
+    asked = model.jit_compile
+    if asked and all("GPU" in device for device in model.distribute_strategy.extended.worker_devices):
+        yield
+        return
+    if asked:
+        log.warning("jit_compile=True is left out: XLA cannot sum gradients over several nodes on CPUs")
+    model.jit_compile = False
+    try:
+        yield
+    finally:
+        model.jit_compile = asked
 
 
 def _with_any_rows(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -339,13 +385,9 @@ class _Dealer:
     strategy: Any
 
     def experimental_distribute_dataset(self, dataset: Any) -> Any:
-        if not (is_mirrored(self.strategy) and is_own_share(dataset)):
-            return self.strategy.experimental_distribute_dataset(dataset)
-        replicas = keras_gradients.local_replicas(self.strategy)
-        if replicas == 1:
-            # TensorFlow's own iterator: a distributed one asks all workers at each step whether any has data left.
-            return dataset
-        return self.strategy.distribute_datasets_from_function(lambda _: split_over_replicas(dataset, replicas))
+        if is_mirrored(self.strategy) and is_own_share(dataset):
+            return dealt(dataset, self.strategy)
+        return self.strategy.experimental_distribute_dataset(dataset)
 
 
 def _refuse_outside_scope(strategy: Any) -> None:

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextvars import ContextVar
 from typing import Any
 
@@ -31,6 +31,8 @@ from tfspark_cnn.errors import ConfigError
 _ROWS: ContextVar[Any] = ContextVar(
     "rows of the local batch, a float32 scalar, or None outside of a step", default=None
 )
+_MOVING: ContextVar[list[Any] | None] = ContextVar("moving statistics of this step, or None outside", default=None)
+_TRAVELS_AS = "_tfspark_cnn_travels_as"  # set on an extended strategy: the dtype in which gradients are sent
 _REDUCED = "_tfspark_cnn_reduced"  # set on an optimizer while what it is given has been summed over the workers
 
 
@@ -61,7 +63,7 @@ def counting_rows(step: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
     @functools.wraps(step)
     def counted(data: Any) -> Any:
-        token = _ROWS.set(_leading_dimension(data))
+        token, moving = _ROWS.set(_leading_dimension(data)), _MOVING.set([])
         try:
             # Nothing of the step may run before there is a batch: the call that finds the end of a dataset of unknown
             # length would still count itself in `optimizer.iterations`, which Adam and schedules read. (Plain Keras
@@ -69,9 +71,26 @@ def counting_rows(step: Callable[[Any], Any]) -> Callable[[Any], Any]:
             with tf.control_dependencies(tf.nest.flatten(data)):
                 return step(data)
         finally:
+            _MOVING.reset(moving)
             _ROWS.reset(token)
 
     return counted
+
+
+def rows_of_step() -> Any:
+    """Gives the rows of this replica's batch as a float32 scalar, or None outside of a counted step."""
+    return _ROWS.get()
+
+
+def remember_moving(variables: Iterable[Any]) -> None:
+    """Has moving statistics that this step has changed become their mean over the nodes, along with the gradients.
+
+    Args:
+        variables: Keras' own, float ones; nothing happens to them outside of a counted step.
+    """
+    remembered = _MOVING.get()
+    if remembered is not None:
+        remembered += [one for one in variables if all(one is not other for other in remembered)]
 
 
 def weighing_rows(update_state: Callable[..., Any]) -> Callable[..., Any]:
@@ -90,17 +109,58 @@ def sum_weighted(gradients: Sequence[Any], rows: Any) -> list[Any]:
 
     Args:
         gradients: float tensors, IndexedSlices, or None where a variable has none; each of a loss scaled by 1/W.
-        rows: float32 scalar, the rows of this replica; with 0 rows even NaN gradients count for nothing.
+        rows: float32 scalar, the rows of this replica; with 0 rows even NaN gradients count for nothing. None: every
+            gradient counts as it is, as in a loop of one's own that has weighed its loss.
 
     Returns:
-        As many, the same on all replicas: sum_i(W * b_i / B * g_i), and None where None was.
+        As many, the same on all replicas: sum_i(W * b_i / B * g_i), and None where None was. What `remember_moving`
+        was given has become its mean over the rows of all replicas.
     """
-    replica = tf.distribute.get_replica_context()
-    weighted = [_times(gradient, rows) for gradient in gradients if gradient is not None]
-    *summed, total = replica.all_reduce(tf.distribute.ReduceOp.SUM, [*weighted, rows])
-    factor = tf.math.divide_no_nan(float(replica.num_replicas_in_sync), total)
-    means = iter([_times(gradient, factor) for gradient in summed])
+    present = [gradient for gradient in gradients if gradient is not None]
+    if rows is None:
+        sums = iter(_all_reduced(present))
+        return [None if gradient is None else next(sums) for gradient in gradients]
+    moving = _MOVING.get() or []
+    exact = (rows, *(_times(one.value, rows) for one in moving))
+    received = _all_reduced([_times(gradient, rows) for gradient in present], exact=exact)
+    total = received[len(present)]
+    for variable, sum_of_rows in zip(moving, received[len(present) + 1 :], strict=True):
+        variable.assign(_times(sum_of_rows, tf.math.reciprocal_no_nan(total)))
+    factor = tf.math.divide_no_nan(float(tf.distribute.get_replica_context().num_replicas_in_sync), total)
+    means = iter([_times(gradient, factor) for gradient in received[: len(present)]])
     return [None if gradient is None else next(means) for gradient in gradients]
+
+
+def send_gradients_as(strategy: Any, dtype: str) -> None:
+    """Has gradients travel in another format: dense float32 ones are rounded to it before they are summed.
+
+    Args:
+        strategy: of several workers.
+        dtype: `float32` or `bfloat16`. float16 is no choice: weighed by rows, gradients leave its range. Weights and
+            numbers of rows stay float32, and so do IndexedSlices.
+    """
+    setattr(strategy.extended, _TRAVELS_AS, tf.as_dtype(dtype))
+
+
+def _all_reduced(gradients: Sequence[Any], *, exact: Sequence[Any] = ()) -> list[Any]:
+    """Sums gradients, and what is never rounded, over all replicas; what has one dtype travels together."""
+    replica = tf.distribute.get_replica_context()
+    travels_as = getattr(replica.strategy.extended, _TRAVELS_AS, tf.float32)
+    sent = [*(tf.cast(one, travels_as) if _is_dense_float32(one) else one for one in gradients), *exact]
+    received: dict[int, Any] = {}
+    for dtype in dict.fromkeys(one.dtype for one in sent):
+        places = [place for place, one in enumerate(sent) if one.dtype == dtype]
+        sums = replica.all_reduce(tf.distribute.ReduceOp.SUM, [sent[place] for place in places])
+        received.update(zip(places, sums, strict=True))
+    restored = (received[place] for place in range(len(sent)))
+    return [
+        tf.cast(one, asked.dtype) if isinstance(asked, tf.Tensor) else one
+        for one, asked in zip(restored, [*gradients, *exact], strict=True)
+    ]
+
+
+def _is_dense_float32(gradient: Any) -> bool:
+    return isinstance(gradient, tf.Tensor) and gradient.dtype == tf.float32
 
 
 def apply_reduced(original: Callable[..., None]) -> Callable[..., None]:
@@ -110,7 +170,7 @@ def apply_reduced(original: Callable[..., None]) -> Callable[..., None]:
     def apply(self: Any, grads: Sequence[Any], trainable_variables: Sequence[Any]) -> None:
         strategy = tf.distribute.get_strategy()
         reduced = hasattr(self, _REDUCED)
-        if not reduced and not _in_counted_step(strategy):
+        if not reduced and not in_step(strategy):
             return original(self, grads, trainable_variables)
         _refuse_branches_on_several_gpus(self, strategy)
         if not reduced:
@@ -140,7 +200,7 @@ def scale_loss_reduced(original: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(original)
     def apply(self: Any, grads: Sequence[Any], trainable_variables: Any = None) -> None:
         strategy = tf.distribute.get_strategy()
-        if not _in_counted_step(strategy):
+        if not in_step(strategy):
             return original(self, grads, trainable_variables)
         _refuse_branches_on_several_gpus(self, strategy)
         reduced = sum_weighted(grads, _ROWS.get())
@@ -150,8 +210,9 @@ def scale_loss_reduced(original: Callable[..., None]) -> Callable[..., None]:
     return apply
 
 
-def _in_counted_step(strategy: Any) -> bool:
-    return _ROWS.get() is not None and is_multi_worker(strategy) and not tf.distribute.in_cross_replica_context()
+def in_step(strategy: Any) -> bool:
+    """Tells whether this is called for a replica of several workers, in `strategy.run`."""
+    return is_multi_worker(strategy) and not tf.distribute.in_cross_replica_context()
 
 
 def _refuse_branches_on_several_gpus(optimizer: Any, strategy: Any) -> None:

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import tensorflow as tf
 
-from tfspark_cnn.errors import ClusterError, ReplicaCountError
-from tfspark_cnn.training import keras_fit
+from tfspark_cnn import env
+from tfspark_cnn.cluster.strategy_options import StrategyOptions
+from tfspark_cnn.errors import ClusterError, ReplicaCountError, UnsupportedVersionError
+from tfspark_cnn.training import keras_fit, keras_gradients
+
+log = logging.getLogger(__name__)
 
 _SYNCHRONOUS = ("chief", "worker")
+_DEFAULTS = StrategyOptions()
 
 
-def multi_worker_mirrored(*, num_workers: int, local_gpus: int, node: str, communication: Any = None) -> Any:
+def multi_worker_mirrored(
+    *, num_workers: int, local_gpus: int, node: str, options: StrategyOptions = _DEFAULTS
+) -> Any:
     """Makes the MultiWorkerMirroredStrategy that TF_CONFIG describes, and makes `model.fit` work under it.
 
     It must be the first thing that a process does with TensorFlow. Call it once and keep what it returns: another call
@@ -22,7 +30,7 @@ def multi_worker_mirrored(*, num_workers: int, local_gpus: int, node: str, commu
         num_workers: chief and workers of the topology.
         local_gpus: GPUs of each node, 0 for CPU.
         node: this node, as `worker:1`, for errors.
-        communication: `tf.distribute.experimental.CommunicationOptions`, or None for TensorFlow's choice.
+        options: precision, and how gradients travel; the same on all nodes.
 
     Returns:
         A `tf.distribute.MultiWorkerMirroredStrategy` with `num_workers * max(1, local_gpus)` replicas.
@@ -37,11 +45,11 @@ def multi_worker_mirrored(*, num_workers: int, local_gpus: int, node: str, commu
         >>> with strategy.scope():
         ...     model = keras.Sequential([...])
     """
-    keras_fit.install()
+    _install()
     # Before the strategy: with workers missing from TF_CONFIG each would train a model of its own, with too many it
     # would wait for those that never come.
     _check_workers(num_workers, node)
-    strategy = _make(communication, node)
+    strategy = _make(options, node)
     expected = num_workers * max(1, local_gpus)
     if strategy.num_replicas_in_sync != expected:
         raise ReplicaCountError(
@@ -50,7 +58,33 @@ def multi_worker_mirrored(*, num_workers: int, local_gpus: int, node: str, commu
             hint="every node must see the same number of GPUs: check CUDA_VISIBLE_DEVICES and gpus_per_node",
             node=node,
         )
+    keras_gradients.send_gradients_as(strategy, options.gradients)
+    _deal_shares(strategy)
+    if options.precision is not None:
+        tf.keras.mixed_precision.set_global_policy(str(options.precision))  # of the Keras that tf.keras is
     return strategy
+
+
+def _install() -> None:
+    try:
+        keras_fit.install()
+    except UnsupportedVersionError as error:
+        if not env.legacy_keras():
+            raise
+        log.warning("only models of tf.keras, which is Keras 2 here, train on several nodes: %s", error.message)
+
+
+def _deal_shares(strategy: Any) -> None:
+    """Has the strategy give a node's own share as it is, to Keras 2 and to loops of one's own as to Keras 3.
+
+    Its own way divides each batch by the number of workers, which would make other, smaller steps.
+    """
+    distribute = strategy.experimental_distribute_dataset
+
+    def deal(dataset: Any, options: Any = None) -> Any:
+        return keras_fit.dealt(dataset, strategy) if keras_fit.is_own_share(dataset) else distribute(dataset, options)
+
+    strategy.experimental_distribute_dataset = deal
 
 
 def _check_workers(num_workers: int, node: str) -> None:
@@ -66,7 +100,11 @@ def _check_workers(num_workers: int, node: str) -> None:
     )
 
 
-def _make(communication: Any, node: str) -> Any:
+def _make(options: StrategyOptions, node: str) -> Any:
+    communication = tf.distribute.experimental.CommunicationOptions(
+        bytes_per_pack=options.pack_bytes or 0,
+        implementation=tf.distribute.experimental.CommunicationImplementation(options.communication.upper()),
+    )
     try:
         for gpu in tf.config.list_physical_devices("GPU"):
             tf.config.experimental.set_memory_growth(gpu, True)
