@@ -12,6 +12,7 @@ from tfspark_cnn import Checkpoints
 
 ROWS, EPOCHS, BATCH = 230, 4, 8
 EVERY_STEPS = 4
+WEIGHTS = [[1.0], [2.0], [3.0], [4.0]]
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,8 @@ class Plan:
     units: int = 6
     own_data: bool = False
     slow_s: float = 0.0
-    extra: dict = field(default_factory=dict)
+    patience: int | None = None
+    options: dict = field(default_factory=dict)
 
 
 def die(death):
@@ -152,5 +154,24 @@ def callbacks(plan, ctx, reaper, steps):
                 reaper.at("save")  # it was handed to the thread that writes just now
 
     stop = keras.callbacks.EarlyStopping(monitor="val_loss", patience=50, restore_best_weights=False)
-    often = Checkpoints(every_steps=plan.every_steps, every_s=None, **plan.extra)
+    often = Checkpoints(every_steps=plan.every_steps, every_s=None, **plan.options)
     return [*ctx.callbacks(Hooks(), stop, checkpoints=often), AfterSaving()]
+
+
+def fit_and_score(plan, ctx):
+    """Trains on chief and worker, and scores their checkpoints on the evaluator."""
+    if ctx.job_name != "evaluator":
+        return fit(plan, ctx)
+    import numpy as np
+
+    x = np.random.default_rng(5).normal(size=(64, 4)).astype(np.float32)
+    return ctx.evaluate_checkpoints(network(plan), (x, x @ WEIGHTS), monitor="mae", patience=plan.patience)
+
+
+def load_best(plan, model_dir):
+    """Gives the step of the best checkpoint, and its weights."""
+    from tfspark_cnn.training.evaluator import load_checkpoint
+
+    model = network(plan)
+    step = load_checkpoint(model, model_dir, which="best")
+    return step, [value.tolist() for value in model.get_weights()]

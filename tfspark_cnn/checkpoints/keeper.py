@@ -27,6 +27,7 @@ class Keeper:
         claim: what the run got of it.
         run: its name.
         options: what the user asked for.
+        judges: whether the chief says which epoch is the best; else an evaluator does.
         written: called from a thread after each checkpoint, with its entry and what is known of it.
     """
 
@@ -37,9 +38,10 @@ class Keeper:
         *,
         run: str,
         options: Checkpoints,
+        judges: bool,
         written: Callable[[Entry, Mapping[str, Any]], None],
     ) -> None:
-        self._store, self._claim, self._run = store, claim, run
+        self._store, self._claim, self._run, self._judges = store, claim, run, judges
         self._writer = BackgroundWriter(store, run=run, keep=options.keep, written=written)
         found = store.best_record() if claim.resume else None
         mine = found is not None and found.entry.lineage == claim.lineage
@@ -54,6 +56,7 @@ class Keeper:
         before: Sequence[str],
         address: str,
         options: Checkpoints,
+        judges: bool,
         written: Callable[[Entry, Mapping[str, Any]], None],
     ) -> Keeper:
         """Claims the checkpoints of a `model_dir`.
@@ -64,6 +67,7 @@ class Keeper:
             before: names of those that it goes on with, even where they came to their end.
             address: of its coordinator, `host:port`.
             options: what the user asked for.
+            judges: as of the class.
             written: as of the class.
 
         Raises:
@@ -71,7 +75,8 @@ class Keeper:
         """
         store = CheckpointStore(uri)
         store.check_writable()
-        return cls(store, store.claim(run, address, before=before), run=run, options=options, written=written)
+        claim = store.claim(run, address, before=before)
+        return cls(store, claim, run=run, options=options, judges=judges, written=written)
 
     def has_any(self) -> bool:
         """Tells whether there are checkpoints to go on from."""
@@ -92,7 +97,7 @@ class Keeper:
         Args:
             judged: the metric, its value, and whether more is better; None: epochs are not judged.
         """
-        if judged is None:
+        if judged is None or not self._judges:
             return None
         name, value, more = judged
         known = self._best.value if self._best is not None and self._best.name == name else None

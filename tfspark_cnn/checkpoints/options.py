@@ -52,7 +52,17 @@ class Checkpoints:
         name = ("val_loss" if "val_loss" in logs else "loss") if self.best == AUTO else self.best
         if name is None or name not in logs:
             return None
-        return name, logs[name], any(word in name for word in ("acc", "auc", "precision", "recall", "f1"))
+        return name, logs[name], is_more_better(name)
+
+
+def is_more_better(metric: str) -> bool:
+    """Tells from its name whether more of a metric is better, as Keras does: of accuracy, not of a loss.
+
+    Example:
+        >>> is_more_better("val_sparse_categorical_accuracy"), is_more_better("val_loss")
+        (True, False)
+    """
+    return any(word in metric for word in ("acc", "auc", "precision", "recall", "f1", "iou"))
 
 
 class Schedule:

@@ -31,6 +31,18 @@ _BEST = "best.json"
 _NAME = re.compile(r"checkpoint-(\d{9,})-([A-Za-z0-9_-]+)\.npz")
 
 
+def entry_of(name: str) -> Entry:
+    """Gives the checkpoint that a file is.
+
+    Raises:
+        CheckpointError: it is none, by its name.
+    """
+    found = _NAME.fullmatch(name)
+    if found is None:
+        raise CheckpointError(f"expected the name of a checkpoint, received {name[:100]!r}")
+    return Entry(int(found[1]), found[2], name)
+
+
 class CheckpointStore:
     """Writes, lists and reads checkpoints. It keeps no connection and no thread; several processes may each have one.
 
@@ -103,8 +115,7 @@ class CheckpointStore:
 
     def entries(self, lineage: str | None = None) -> list[Entry]:
         """Gives the checkpoints of one lineage, or of all, the latest step first."""
-        matches = (_NAME.fullmatch(name) for name in self._folder.names())
-        found = [Entry(int(one[1]), one[2], one[0]) for one in matches if one]
+        found = [entry_of(name) for name in self._folder.names() if _NAME.fullmatch(name)]
         return sorted((one for one in found if lineage in (None, one.lineage)), reverse=True)
 
     def read(self, entry: Entry) -> bytes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import getpass
 import itertools
+import queue
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -15,8 +16,20 @@ from typing import Any
 from tfspark_cnn.checkpoints.keeper import Keeper
 from tfspark_cnn.checkpoints.options import Checkpoints
 from tfspark_cnn.checkpoints.retention import Entry
+from tfspark_cnn.checkpoints.store import CheckpointStore, entry_of
 from tfspark_cnn.cluster.link import Link
-from tfspark_cnn.cluster.messages import Arrived, BarrierPassed, Joining, Report, Resumed, Saved
+from tfspark_cnn.cluster.messages import (
+    Arrived,
+    BarrierPassed,
+    CheckpointWritten,
+    Evaluated,
+    Joining,
+    Report,
+    Resumed,
+    Saved,
+    StopTraining,
+    TrainingOver,
+)
 from tfspark_cnn.cluster.node_feeds import NodeFeeds
 from tfspark_cnn.cluster.node_plan import NodePlan
 from tfspark_cnn.cluster.ports import HeldPort
@@ -75,6 +88,7 @@ class NodeContext:
         self._options = plan.options
         self._strategy_options = StrategyOptions()
         self._barrier = _Barrier(link)
+        self._told = _Told(link)
 
     @property
     def num_epochs(self) -> int:
@@ -322,6 +336,7 @@ class NodeContext:
                 last_begun=self._feeds.last_begun,
                 resume=self._feeds.resume,
                 identity={"num_workers": self.num_workers, "seed": self.seed},
+                wants_stop=self._told.stops.is_set,
                 resumed=lambda at: self._link.send(Resumed(number, at.steps, at.epoch)) if self.is_chief else None,
             )
             self._session = Session(around)
@@ -340,8 +355,53 @@ class NodeContext:
             before=[f"{options.run_id}-{number}" for number in range(1, options.attempt)],
             address=options.coordinator.removeprefix("grpc://"),
             options=checkpoints,
+            judges="evaluator" not in self.cluster_spec,
             written=written,
         )
+
+    def evaluate_checkpoints(
+        self, model: Any, data: Any, *, monitor: str = "loss", patience: int | None = None
+    ) -> list[dict[str, float]]:
+        """Scores each new checkpoint, on an evaluator, until training has ended; gives metrics and `step` of each.
+
+        They go to the driver (`cluster.evaluations()`) and into event files under `log_dir`. The best by `monitor` is
+        marked, and kept. The rows are this node's own: files, or arrays; Spark feeds chief and workers only.
+
+        Args:
+            model: compiled, built as the one that is trained, outside of any strategy.
+            data: as `model.evaluate` takes it.
+            monitor: a metric of the model; more of an accuracy is better, less of all else.
+            patience: training ends when so many checkpoints in a row were no better; None: never.
+
+        Raises:
+            ConfigError: this node is no evaluator, there is no `model_dir`, or no such metric.
+            CheckpointError: a checkpoint is of another model.
+
+        Example:
+            >>> if ctx.job_name == "evaluator":                           # doctest: +SKIP
+            ...     return ctx.evaluate_checkpoints(model, (x, y), monitor="accuracy", patience=5)
+        """
+        if self.job_name != "evaluator" or not self.model_dir:
+            raise ConfigError(
+                f"{self.job_name}:{self.task_index} asked to score checkpoints, expected an evaluator with a model_dir",
+                hint="run with eval_node=True and model_dir=..., and look at ctx.job_name first",
+            )
+        if isinstance(patience, bool) or (patience is not None and not patience >= 1):
+            raise ConfigError(f"patience is {patience!r}, expected 1 or more", hint="leave it out to train to the end")
+        from tfspark_cnn.training.evaluator import Evaluator
+
+        def tell(entry: Entry, metrics: dict[str, float], best: bool, stop: bool) -> None:
+            self._link.send(Evaluated(self._link.node, entry.step, entry.name, metrics, best=best, stop=stop))
+
+        evaluator = Evaluator(
+            model,
+            CheckpointStore(self.model_dir),
+            monitor=monitor,
+            patience=patience,
+            tell=tell,
+            log_dir=f"{self.log_dir}/evaluator-{self.task_index}" if self.log_dir else None,
+        )
+        return evaluator.run(self._told.checkpoints(), data)
 
     def finish(self) -> None:
         """Called when map_fun has returned: everything that it wanted to keep is written."""
@@ -428,6 +488,26 @@ class _Barrier:
     def _event(self, number: int) -> threading.Event:
         with self._lock:
             return self._passed.setdefault(number, threading.Event())
+
+
+class _Told:
+    """What the coordinator tells of the training as a whole.
+
+    Attributes:
+        stops: set when training is to end soon.
+    """
+
+    def __init__(self, link: Link) -> None:
+        self.stops = threading.Event()
+        self._written: queue.SimpleQueue[CheckpointWritten | None] = queue.SimpleQueue()  # one for a checkpoint
+        link.on(StopTraining, lambda message: self.stops.set())
+        link.on(CheckpointWritten, self._written.put)
+        link.on(TrainingOver, lambda message: self._written.put(None))
+
+    def checkpoints(self) -> Iterator[Entry]:
+        """Gives checkpoints as they are written, until training has ended."""
+        while (message := self._written.get()) is not None:  # from the chief; this process ends if it does
+            yield entry_of(message.name)
 
 
 MapFun = Callable[[Any, NodeContext], Any]

@@ -157,6 +157,17 @@ class Saved(Message):
 
 
 @dataclass(frozen=True)
+class Evaluated(Message):
+    """An evaluator has scored a checkpoint; `best` so far; `stop` asks for the end of training."""
+
+    step: int
+    name: str
+    metrics: dict[str, float]
+    best: bool = False
+    stop: bool = False
+
+
+@dataclass(frozen=True)
 class Detached(Message):
     """A node wants no more rows of a queue (`DataFeed.terminate`)."""
 
@@ -221,6 +232,26 @@ class ReaderAgreed(Message):
 
 
 @dataclass(frozen=True)
+class CheckpointWritten(Message):
+    """There is a checkpoint to be scored."""
+
+    step: int
+    name: str
+
+
+@dataclass(frozen=True)
+class TrainingOver(Message):
+    """All nodes that train have returned: no further checkpoint will come."""
+
+
+@dataclass(frozen=True)
+class StopTraining(Message):
+    """Training is to end soon, on all nodes after the same step."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
 class QueueClosed(Message):
     """No further feed will come on this queue."""
 
@@ -255,8 +286,8 @@ _KINDS = {
     kind.__name__: kind
     for kind in (
         Reserved, Entered, Report, Returned, Failed, Exited, Arrived, Joining, Attached, Received, Consumed, Detached,
-        Resumed, Saved, FeedOpened, ReceivedSeen, StepsReady, FeedComplete, ReaderAgreed, QueueClosed, BarrierPassed,
-        Leave, Abort, Alive,
+        Resumed, Saved, Evaluated, FeedOpened, ReceivedSeen, StepsReady, FeedComplete, ReaderAgreed, QueueClosed,
+        CheckpointWritten, TrainingOver, StopTraining, BarrierPassed, Leave, Abort, Alive,
     )
 }  # fmt: skip
 

@@ -19,9 +19,11 @@ from tfspark_cnn.cluster.messages import (
     Arrived,
     Attached,
     BarrierPassed,
+    CheckpointWritten,
     Consumed,
     Detached,
     Entered,
+    Evaluated,
     Exited,
     Failed,
     Joining,
@@ -33,6 +35,8 @@ from tfspark_cnn.cluster.messages import (
     Resumed,
     Returned,
     Saved,
+    StopTraining,
+    TrainingOver,
 )
 from tfspark_cnn.cluster.topology import Role, Topology
 from tfspark_cnn.errors import ClusterError
@@ -75,6 +79,7 @@ class ClusterState:
     joining: set[int] = field(default_factory=set)
     resumed_step: int | None = None
     saved: Saved | None = None
+    evaluations: list[Evaluated] = field(default_factory=list)
     feeds: Feeds = field(init=False)
 
     def __post_init__(self) -> None:
@@ -114,7 +119,7 @@ class ClusterState:
     def _returned(self, event: Returned) -> list[Message]:
         self.nodes[event.node].returned, self.nodes[event.node].refused = True, event.refused
         self._check_nobody_waits_for_returned()
-        return self._let_go()
+        return [*self._tell_evaluators(), *self._let_go()]
 
     def _joining(self, event: Joining) -> list[Message]:
         self.joining.add(event.node)
@@ -191,7 +196,21 @@ class ClusterState:
 
     def _saved(self, event: Saved) -> list[Message]:
         self.saved = event
-        return []
+        return [CheckpointWritten(number, event.step, event.name) for number in self._evaluators()]
+
+    def _evaluated(self, event: Evaluated) -> list[Message]:
+        self.evaluations.append(event)
+        if not event.stop:
+            return []
+        reason = f"{self.topology.nodes[event.node].name} found no better checkpoint after step {event.step}"
+        return [StopTraining(number, reason) for number in self.training()]
+
+    def _evaluators(self) -> list[int]:
+        return [node.number for node in self.topology if node.role is Role.EVALUATOR and not self._done(node.number)]
+
+    def _tell_evaluators(self) -> list[Message]:
+        """Lets evaluators go when nobody trains any more."""
+        return [] if self.training() else [TrainingOver(number) for number in self._evaluators()]
 
     @property
     def saved_step(self) -> int | None:
@@ -217,6 +236,7 @@ class ClusterState:
         Detached: _detached,
         Resumed: _resumed,
         Saved: _saved,
+        Evaluated: _evaluated,
     }
 
     # --- what the driver does ----------------------------------------------------------------------------------------

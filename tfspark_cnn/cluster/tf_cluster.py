@@ -651,6 +651,13 @@ class TFCluster:
         """
         return list(self._reports)
 
+    def evaluations(self) -> list[dict[str, Any]]:
+        """Gives what evaluators found: `step`, `checkpoint` (its name), `metrics`, and whether it was `best` yet."""
+        return [
+            {"step": one.step, "checkpoint": one.name, "metrics": one.metrics, "best": one.best}
+            for one in self._coordinator.state.evaluations
+        ]
+
     @property
     def refused_calls(self) -> int:
         """How many calls strangers made: without the secret of the cluster, or with what no part of it sends.

@@ -12,7 +12,8 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from tfspark_cnn.checkpoints.identity import Identity, Variable, plain_path
+from tfspark_cnn.checkpoints.archive import Archive
+from tfspark_cnn.checkpoints.identity import Identity, Variable, check_same, plain_path
 from tfspark_cnn.errors import CheckpointError
 
 Arrays = dict[str, npt.NDArray[Any]]
@@ -39,6 +40,19 @@ def restore(model: keras.Model, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
         if name not in arrays:
             raise CheckpointError(f"the checkpoint has no {name}", hint="use another model_dir")
         variable.assign(arrays[name])
+
+
+def restore_weights(model: keras.Model, archive: Archive) -> None:
+    """Sets the weights of a model that only predicts to those of a checkpoint; its optimizer may be any, or none.
+
+    Raises:
+        CheckpointError: the checkpoint is of another model.
+    """
+    then, now = archive.meta["identity"], identity(model).to_json()
+    check_same({"variables": then["variables"]}, {"variables": now["variables"]})
+    for name, variable in _named(model).items():
+        if name.startswith("model/"):
+            variable.assign(archive.arrays[name])
 
 
 def restore_metrics(model: keras.Model, numbers: npt.NDArray[np.float64] | None) -> None:

@@ -496,6 +496,38 @@ def test_what_lies_before_the_place_of_a_reader_counts_as_taken() -> None:
             reader.resume(Place(0, 0))
 
 
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [
+        (Place(0, 0, 1, batch_rows=4), "of another training: a step took 4 rows of this node, and takes 8 now"),
+        (Place(0, 0, 1, totals=[30]), r"of other data: of the rows by node, \[30\] was expected and \[20\] received"),
+        (Place(0, 0, 9, totals=[99]), "of other data: of the rows by node"),
+        (Place(0, 0, 1, digest=1), "of other data: of the first row, 1 was expected"),
+    ],
+)
+def test_a_place_in_other_data_is_refused(place: Place, words: str) -> None:
+    with cluster_of(1) as cluster:
+        cluster.feed(cluster.open(2), [20])
+        (reader,) = cluster.readers(8)
+        with pytest.raises(FeedError, match=f"the checkpoint is {words}"):
+            reader.resume(place)
+            ids(reader)
+
+
+def test_a_place_in_the_same_data_is_known_again() -> None:
+    found: list[Place] = []
+    for _ in range(2):
+        with cluster_of(1) as cluster:
+            cluster.feed(cluster.open(2), [20])
+            (reader,) = cluster.readers(8)
+            if found:
+                reader.resume(found[0])
+            ids(reader)
+            found.append(reader.begun)
+    assert found[0].totals == [20] and found[0].digest and found[0].batch_rows == 8
+    assert (found[0].passes, found[1].passes) == (1, 2)
+
+
 def test_progress_counts_steps_rows_and_passes() -> None:
     with cluster_of(1) as cluster:
         cluster.feed(cluster.open(1), [20])

@@ -1,0 +1,125 @@
+"""Nodes die, and the cluster begins anew: it ends with the weights and the history of a run that nobody disturbed."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+from restart_map_funs import BATCH, EPOCHS, ROWS, WEIGHTS, Death, Plan
+
+from tfspark_cnn import InputMode, TFCluster
+from tfspark_cnn.errors import CheckpointError, ConfigError, FeedError, NodeError
+
+pytestmark = pytest.mark.timeout(400)
+STEPS = EPOCHS * -(-ROWS // (2 * BATCH))
+START_S = 3.0
+"""So much longer than starting may it take from a death to the next step."""
+
+
+def rows(spark, count=ROWS, seed=0, partitions=4):
+    """Rows in an order that does not depend on which executor computes them."""
+    x = np.random.default_rng(seed).normal(size=(count, 4))
+    values = [(one.tolist(), [float(one @ np.ravel(WEIGHTS))]) for one in x]
+    return spark.createDataFrame(spark.sparkContext.parallelize(values, partitions), "x array<float>, y array<float>")
+
+
+def run(spark, plan, model_dir, *, max_restarts=0, map_fun="restart_map_funs:fit", data=None, nodes=2, **how):
+    """Trains, and gives the results by node and the cluster."""
+    how = {"input_mode": InputMode.SPARK, "master_node": "chief", "seed": 3, **how}
+    with TFCluster.run(
+        spark, map_fun, plan, nodes, model_dir=str(model_dir), max_restarts=max_restarts, **how
+    ) as cluster:
+        for _ in range(plan.fits):
+            cluster.train(data or rows(spark), num_epochs=plan.epochs, validation=rows(spark, 40, 1))
+        return cluster.shutdown(), cluster
+
+
+@pytest.fixture(scope="module")
+def whole(spark, tmp_path_factory):
+    """The run that nobody disturbs; and how long it takes to its first step."""
+    results, cluster = run(spark, Plan(), tmp_path_factory.mktemp("whole"))
+    return results, cluster.attempts()[0].first_step_s
+
+
+def assert_same(results, whole):
+    for received, expected in zip(results, whole, strict=True):
+        for what in ("weights", "optimizer"):
+            for one, other in zip(received[what], expected[what], strict=True):
+                np.testing.assert_allclose(one, other, rtol=0, atol=1e-6)
+        for one, other in zip(received["history"], expected["history"], strict=True):
+            assert list(one) == list(other)
+            for name in one:
+                np.testing.assert_allclose(one[name], other[name], rtol=1e-5, atol=1e-5, err_msg=name)
+        assert received["epochs"] == expected["epochs"]
+
+
+DEATHS = (
+    Death(1, 0, "batch", 3),  # in the first epoch, before there is a checkpoint
+    Death(2, 1, "save", 2),  # the chief writes
+    Death(3, 0, "validation", 2),
+    Death(4, 1, "batch", 4, how="executor"),
+    Death(5, 0, "save", 6),  # while it writes
+    Death(6, 1, "leave"),  # when it has returned
+)
+
+
+def test_nodes_that_die_in_every_phase_change_nothing(spark, whole, tmp_path):
+    expected, started_s = whole
+    results, cluster = run(spark, Plan(deaths=DEATHS), tmp_path, max_restarts=len(DEATHS))
+    assert_same(results, expected)
+    attempts = cluster.attempts()
+    assert [one.number for one in attempts] == list(range(1, len(DEATHS) + 2))
+    assert [bool(one.cause) for one in attempts] == [True] * len(DEATHS) + [False]
+    assert [one.node for one in attempts[:3]] == ["chief:0", "worker:0", "chief:0"]
+    assert attempts[0].resumed_step is None and attempts[-1].resumed_step == STEPS
+    resumed = [one.resumed_step or 0 for one in attempts]
+    assert resumed == sorted(resumed) and len(set(resumed)) >= 4, "each goes on further than the one before"
+    recovered = [one.recovery_s for one in attempts if one.recovery_s is not None]
+    print("from a death to the next step, s:", *(f"{one:.1f}" for one in recovered), f"; to the first: {started_s:.1f}")
+    assert recovered and min(recovered) <= started_s + START_S
+
+
+def test_a_driver_that_was_restarted_goes_on_with_the_same_model_and_data_alone(spark, whole, tmp_path):
+    with pytest.raises(NodeError, match="was ended by SIGKILL"):
+        run(spark, Plan(deaths=(Death(1, 0, "batch", 20),)), tmp_path)
+    with pytest.raises(FeedError, match="the checkpoint is of other data: of the first row"):
+        run(spark, Plan(), tmp_path, data=rows(spark, seed=9))
+    with pytest.raises(CheckpointError, match=r"another model: variable 1 \(.*dense/kernel\) was float32\[4, 6\]"):
+        run(spark, Plan(units=7), tmp_path)
+    results, cluster = run(spark, Plan(), tmp_path)
+    assert_same(results, whole[0])
+    assert cluster.attempts()[0].resumed_step == 16, "in the second epoch"
+
+
+def test_a_failure_that_comes_again_stops_the_run_before_the_budget_is_gone(spark, tmp_path, caplog):
+    deaths = tuple(Death(attempt, 1, "enter", how="exception") for attempt in range(1, 9))
+    with pytest.raises(NodeError, match="the lens is dirty") as caught:
+        run(spark, Plan(deaths=deaths), tmp_path, max_restarts=8)
+    why = "This was attempt 2; there is no other: 2 attempts ended alike before the first checkpoint"
+    assert why in str(caught.value)
+    assert "attempt 2 of at most 9 begins" in caplog.text
+
+
+def test_an_evaluator_scores_each_checkpoint_marks_the_best_and_ends_training(spark, tmp_path):
+    plan = Plan(epochs=60, patience=2, slow_s=0.05, options={"keep": 10})
+    results, cluster = run(
+        spark, plan, tmp_path, map_fun="restart_map_funs:fit_and_score", nodes=3, eval_node=True,
+        log_dir=str(tmp_path / "logs"),
+    )  # fmt: skip
+    chief, scores, worker = results
+    found = cluster.evaluations()
+    assert [one["step"] for one in found] == [one["step"] for one in scores] and len(scores) >= 3
+    assert chief["epochs"] == worker["epochs"] and len(chief["epochs"][0]) < 60, "training ended early, on both alike"
+    best = min(found, key=lambda one: one["metrics"]["mae"])
+    assert best["best"]
+    events = list((tmp_path / "logs" / "evaluator-0").glob("events.out.tfevents.*"))
+    assert events, "for TensorBoard"
+    assert re.search(rf'"step": {best["step"]}\b', (tmp_path / "checkpoints" / "best.json").read_text())
+
+
+def test_restarts_that_cannot_be_are_refused(spark, tmp_path):
+    with pytest.raises(ConfigError, match="max_restarts is -1, expected 0 or more"):
+        TFCluster.run(spark, "restart_map_funs:fit", None, 2, max_restarts=-1)
+    with pytest.raises(CheckpointError, match="could not write"):
+        run(spark, Plan(), "/proc/nowhere")
