@@ -144,12 +144,14 @@ class ClusterConfig(_Table):
         num_workers: nodes that train: the chief and the workers together.
         num_ps: parameter servers besides them.
         reservation_timeout: seconds until every node must have registered.
+        max_restarts: how often the nodes may begin anew, from the last checkpoint, after one has died.
         master: Spark's master; `local` is an embedded Spark with as many slots as are needed.
     """
 
     num_workers: int = _at_least(1, 2)
     num_ps: int = _at_least(0, 0)
     reservation_timeout: float = _positive(600.0, "seconds")
+    max_restarts: int = _at_least(0, 0)
     master: str = _text("local")
 
 

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tfspark_cnn.cluster.attempts import AttemptReport
 from tfspark_cnn.cluster.feed_report import FeedReport
 from tfspark_cnn.errors import ClusterError
 
@@ -30,6 +31,7 @@ class RunReport:
         model: path of the saved network.
         event_files: paths of what TensorBoard reads.
         feed: figures of the feed: rows, bytes, who waited for whom, and what bound the run.
+        attempts: what became of each life of the cluster.
     """
 
     accuracy: float
@@ -41,6 +43,7 @@ class RunReport:
     model: str
     event_files: tuple[str, ...]
     feed: tuple[FeedReport, ...] = ()
+    attempts: tuple[AttemptReport, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Gives the report as plain values, for JSON."""
@@ -64,6 +67,7 @@ class RunReport:
             ("rows per second", f"{self.rows_per_s:,.0f} ({self.images:,} rows)"),
             *((f"{phase} seconds", f"{seconds:.1f}") for phase, seconds in self.seconds.items()),
             *(("feed", str(one)) for one in self.feed),
+            *(("attempt", str(one)) for one in self.attempts if len(self.attempts) > 1 or one.resumed_step),
             ("model", self.model),
             *(("event file", file) for file in self.event_files),
         ]
@@ -76,6 +80,7 @@ def summarize(
     images: int = 0,
     log_dir: Path | None = None,
     feed: Sequence[FeedReport] = (),
+    attempts: Sequence[AttemptReport] = (),
 ) -> RunReport:
     """Gives the report from what the nodes returned.
 
@@ -85,6 +90,7 @@ def summarize(
         images: rows trained as reported while it ran; stands in where no node returned its own.
         log_dir: folder searched for event files.
         feed: of `cluster.feed_reports()`.
+        attempts: of `cluster.attempts()`.
 
     Raises:
         ClusterError: No node returned an accuracy.
@@ -108,6 +114,7 @@ def summarize(
         model=_short(Path(judged["model"])),
         event_files=_event_files(log_dir),
         feed=tuple(feed),
+        attempts=tuple(attempts),
     )
 
 
