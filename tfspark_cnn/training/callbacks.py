@@ -34,6 +34,10 @@ WRITERS = (
 )
 
 
+FILE_WORDS = frozenset(["file", "filename", "filepath", "path", "dir", "directory", "folder", "logdir"])
+"""In names of attributes; what has one is taken for a reader or writer of files."""
+
+
 class ProgressReporter(keras.callbacks.Callback):
     """Reports `epoch`, `epochs`, `step`, `loss`, `images`, `skipped` and `epoch_end`, about five times a second.
 
@@ -176,6 +180,7 @@ def callbacks(
         own = [one for one in own if not _is_in_vain(one)]
     if num_workers > 1:
         own = [_for_several_nodes(one) for one in own]
+        _warn_of_files(own)
     kept = [one for one in own if is_chief or not isinstance(one, WRITERS)]
     progress = ProgressReporter(report, rows_trained=rows_trained, rows_skipped=rows_skipped)
     ours: list[keras.callbacks.Callback] = [progress]
@@ -186,6 +191,25 @@ def callbacks(
     if session.will_resume(checkpoints):
         _go_on_writing(kept)
     return [*ours, *kept, Checkpointing(session, checkpoints, others=kept, starts_at=progress.starts_at)]
+
+
+def _warn_of_files(own: Iterable[keras.callbacks.Callback]) -> None:
+    """Warns of callbacks that seem to read or write a file, and do so on every node."""
+    for one in own:
+        if isinstance(one, WRITERS):
+            continue
+        found = {name: value for name, value in vars(one).items() if _names_a_file(name, value)}
+        if found:
+            name, value = next(iter(found.items()))
+            log.warning(
+                "%s has %s=%r and runs on every node; let it work on the chief alone (ctx.is_chief), or give each "
+                "node a file of its own (ctx.executor_id)", type(one).__name__, name, str(value),
+            )  # fmt: skip
+
+
+def _names_a_file(name: str, value: object) -> bool:
+    words = name.lower().strip("_").split("_")
+    return isinstance(value, str | Path) and bool(str(value)) and any(word in FILE_WORDS for word in words)
 
 
 def _is_in_vain(own: keras.callbacks.Callback) -> bool:

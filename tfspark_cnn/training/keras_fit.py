@@ -46,6 +46,7 @@ log = logging.getLogger(__name__)
 
 TESTED = "3.15"
 _MARK = "_tfspark_cnn_replaces"
+_SPEC = "_tfspark_cnn_spec"  # on a model: what a batch of the present `fit` looks like
 _MEAN_OVER_ROWS = ("sum_over_batch_size", "mean")
 _SKIP: ContextVar[int] = ContextVar("steps of the next epoch of `fit` that are left out", default=0)
 _GATHER: ContextVar[bool] = ContextVar("whether predictions are gathered from all nodes", default=False)
@@ -213,12 +214,23 @@ def _unsupported(message: str) -> UnsupportedVersionError:
 def _build_from_spec(original: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(original)
     def build(self: Any, iterator: Any = None, data_batch: Any = None) -> None:
-        if iterator is not None and is_mirrored(self._distribute_strategy):
-            spec = iterator._distributed_dataset.element_spec
-            iterator, data_batch = None, tf.nest.map_structure(_leaf_spec, spec)
+        if iterator is not None:
+            batch = tf.nest.map_structure(_leaf_spec, iterator._distributed_dataset.element_spec)
+            object.__setattr__(self, _SPEC, batch)
+            if is_mirrored(self._distribute_strategy):
+                iterator, data_batch = None, batch
         original(self, iterator=iterator, data_batch=data_batch)
 
     return build
+
+
+def build(model: Any) -> None:
+    """Makes all variables that `fit` needs. Without a strategy, Keras makes them in the first step only.
+
+    To be called from a callback's `on_train_begin`.
+    """
+    with model.distribute_strategy.scope():
+        model._symbolic_build(data_batch=getattr(model, _SPEC))
 
 
 def _leaf_spec(spec: Any) -> Any:

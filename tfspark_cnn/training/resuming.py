@@ -13,7 +13,7 @@ from tfspark_cnn.checkpoints.archive import Archive, decode
 from tfspark_cnn.checkpoints.identity import check_same, difference
 from tfspark_cnn.checkpoints.keeper import Keeper
 from tfspark_cnn.checkpoints.options import Checkpoints
-from tfspark_cnn.training import model_state, together
+from tfspark_cnn.training import keras_fit, model_state, together
 
 Places = dict[str, dict[int, dict[str, Any]]]
 """By queue and number of a dataset: the `feed` it reads, the `passes` over it that have begun, the `step` of the next
@@ -140,6 +140,7 @@ class Session:
         point = self._point
         if point is None:
             return None
+        keras_fit.build(model)
         now = model_state.identity(model, **self.around.identity).to_json()
         if fit == point.meta["position"]["fit"]:
             check_same(point.meta["identity"], now)
