@@ -369,7 +369,7 @@ class NodeContext:
 
         Args:
             model: compiled, built as the one that is trained, outside of any strategy.
-            data: as `model.evaluate` takes it.
+            data: a `tf.data.Dataset`, or a tuple of x, y and, if there are any, sample weights.
             monitor: a metric of the model; more of an accuracy is better, less of all else.
             patience: training ends when so many checkpoints in a row were no better; None: never.
 

@@ -85,13 +85,14 @@ class Evaluator:
         self._since_best = 0
 
     def run(self, entries: Iterator[Entry], data: Any) -> list[dict[str, float]]:
-        """Scores each checkpoint on `data`, as `model.evaluate` takes it; gives metrics and `step` of each."""
+        """Scores each checkpoint on a dataset, or on (x, y, sample weights); gives metrics and `step` of each."""
         found = []
+        given = dict(zip(("x", "y", "sample_weight"), data if isinstance(data, tuple) else (data,), strict=False))
         for entry in entries:
             archive = self._read(entry)
             if archive is not None:
                 model_state.restore_weights(self._model, archive)
-                values = self._model.evaluate(data, return_dict=True, verbose=0)
+                values = self._model.evaluate(**given, return_dict=True, verbose=0)
                 found.append(self._judged(entry, {name: float(value) for name, value in values.items()}))
         if self._writer is not None:
             self._writer.close()
