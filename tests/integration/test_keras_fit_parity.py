@@ -220,6 +220,14 @@ def test_strategy_is_checked(cluster: int, cases: tuple[tuple[int, bool], ...], 
     assert all(one.startswith(message) for one, message in zip(said, messages, strict=True))
 
 
+def test_the_job_of_the_command_line_computes_in_the_precision_of_its_configuration() -> None:
+    (said,) = run_workers(f"{CHECKS}:job", 1, arguments=("mixed_bfloat16",), timeout_s=TIMEOUT_S)
+    *hidden, output = said["layers"]
+    assert set(hidden) == {"bfloat16"}
+    assert output == "float32"  # probabilities are not rounded
+    assert np.isfinite(said["loss"]).all()
+
+
 @pytest.fixture(scope="module")
 def alone() -> tuple[Any, Any]:
     return run_workers(f"{CHECKS}:alone", 0, timeout_s=TIMEOUT_S)[0]
