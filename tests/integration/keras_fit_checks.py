@@ -75,7 +75,9 @@ def legacy(workers: int) -> dict[str, Any]:
     """Fits with Keras 2, on this node's part of each batch; then alone, on all of it."""
     import tensorflow as tf
 
+    from tfspark_cnn.training.callbacks import callbacks
     from tfspark_cnn.training.keras_fit import own_share
+    from tfspark_cnn.training.legacy_keras import adapted
     from tfspark_cnn.training.strategy import multi_worker_mirrored
 
     strategy = multi_worker_mirrored(num_workers=workers, local_gpus=0, node="worker")
@@ -86,11 +88,16 @@ def legacy(workers: int) -> dict[str, Any]:
     alone = _legacy_model()
     alone.set_weights(together.get_weights())
     batches = (tf.data.Dataset.from_tensor_slices((rows, rows[:, :1])).batch(len(rows) // 4) for rows in (parts, x))
-    fitted = [
-        model.fit(own_share(batch), epochs=2, verbose=0).history
-        for model, batch in zip((together, alone), batches, strict=True)
-    ]
+    told: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        how: dict[str, Any] = {"is_chief": True, "log_dir": folder, "rows_trained": lambda: 0, "num_workers": workers}
+        ours = adapted(callbacks(lambda **metrics: told.append(metrics), **how))
+        fitted = [
+            model.fit(own_share(batch), epochs=2, verbose=0, callbacks=ours).history
+            for model, batch in zip((together, alone), batches, strict=True)
+        ]
     return {
+        "told": [one["loss"] for one in told if one["epoch_end"]],
         "keras": type(together).__module__,
         "history": fitted,
         "weights": [together.get_weights(), alone.get_weights()],

@@ -192,6 +192,7 @@ def test_keras_2_equals_one_process_and_takes_as_many_steps() -> None:
         together, alone = result["weights"]
         assert_close(together, alone)
         assert_close(result["history"][0]["loss"], result["history"][1]["loss"])
+        assert_close(result["told"], [loss for history in result["history"] for loss in history["loss"]])
 
 
 @pytest.mark.parametrize(

@@ -269,8 +269,9 @@ class NodeContext:
             >>> model.fit(train, epochs=3, callbacks=ctx.callbacks())     # doctest: +SKIP
         """
         from tfspark_cnn.training.callbacks import callbacks
+        from tfspark_cnn.training.legacy_keras import adapted
 
-        return callbacks(
+        ours = callbacks(
             self.report,
             node=f"{self.job_name}-{self.task_index}",
             is_chief=self.is_chief,
@@ -280,6 +281,7 @@ class NodeContext:
             rows_skipped=lambda: self._feeds.rows_skipped,
             num_workers=self.num_workers,
         )
+        return adapted(ours)
 
     def report(self, **metrics: Any) -> None:
         """Tells the driver figures of the running map_fun. Never waits; a newer report replaces one not sent yet.
