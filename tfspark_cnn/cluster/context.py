@@ -17,7 +17,7 @@ from tfspark_cnn.cluster.messages import Arrived, BarrierPassed, Joining, Report
 from tfspark_cnn.cluster.node_feeds import NodeFeeds
 from tfspark_cnn.cluster.node_plan import NodePlan
 from tfspark_cnn.cluster.ports import HeldPort
-from tfspark_cnn.cluster.strategy_options import Communication, GradientFormat, StrategyOptions
+from tfspark_cnn.cluster.strategy_options import PACK_BYTES, Communication, GradientFormat, StrategyOptions
 from tfspark_cnn.errors import ConfigError
 from tfspark_cnn.feed.columns import OnBadImage, chosen
 from tfspark_cnn.feed.data_feed import DataFeed
@@ -79,7 +79,7 @@ class NodeContext:
         *,
         precision: str | None = None,
         communication: str = Communication.AUTO,
-        pack_bytes: int | None = None,
+        pack_bytes: int = PACK_BYTES,
         gradients: str = GradientFormat.FLOAT32,
     ) -> Any:
         """Gives the `tf.distribute.MultiWorkerMirroredStrategy` of this cluster. Call it before other TensorFlow code.
@@ -92,7 +92,7 @@ class NodeContext:
                 on. None leaves it as it is.
             communication: `auto`, `ring` or `nccl`: what sums gradients over the nodes. auto is NCCL between GPUs.
             pack_bytes: gradients are sent in messages of about so many bytes, so that the first ones travel while the
-                others are computed. None: all in one, which has the fewest round trips.
+                others are computed.
             gradients: `float32`, or `bfloat16`, which halves what travels and rounds each gradient to 8 bits before
                 the sum; weights stay float32.
 

@@ -19,8 +19,8 @@ def test_plain_strings_are_choices() -> None:
     assert options.pack_bytes == 1 << 20
 
 
-def test_nothing_is_rounded_or_split_unless_asked_for() -> None:
-    assert StrategyOptions() == StrategyOptions(None, "auto", None, "float32")
+def test_nothing_is_rounded_unless_asked_for() -> None:
+    assert StrategyOptions() == StrategyOptions(None, "auto", 8 << 20, "float32")
 
 
 @pytest.mark.parametrize(
@@ -34,6 +34,7 @@ def test_nothing_is_rounded_or_split_unless_asked_for() -> None:
         ({"gradients": "float16"}, "gradients of float32, bfloat16, received 'float16'\n"),
         ({"gradients": "half"}, "gradients of float32, bfloat16, received 'half'\n.*use float32"),
         ({"pack_bytes": 0}, "pack_bytes of 1 or more, received 0\n.*leave it out"),
+        ({"pack_bytes": None}, "pack_bytes of 1 or more, received None"),
         ({"pack_bytes": 1.5}, "pack_bytes of 1 or more, received 1.5"),
         ({"pack_bytes": True}, "pack_bytes of 1 or more, received True"),
     ],
