@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import Any
@@ -36,11 +37,47 @@ def _strategy(workers: int, warm_up: bool) -> str:
     return f"{strategy.num_replicas_in_sync} {keras.config.dtype_policy().name}"
 
 
+def job(precision: str) -> dict[str, Any]:
+    """Runs the job of the command line as the only worker, and gives what it says and in what the saved network is."""
+    import keras
+    import tensorflow as tf
+
+    from tfspark_cnn import config
+    from tfspark_cnn.cluster.strategy_options import StrategyOptions
+    from tfspark_cnn.data.task import ClassificationTask
+    from tfspark_cnn.training import job
+    from tfspark_cnn.training.strategy import multi_worker_mirrored
+
+    images, labels = np.random.default_rng(0).random((32, 8, 8, 1), dtype=np.float32), np.arange(32) % 10
+
+    class Context:
+        is_chief, job_name, task_index = True, "chief", 0
+        model_dir: str
+
+        def strategy(self, *, precision: str | None = None) -> Any:
+            options = StrategyOptions(precision=precision)
+            return multi_worker_mirrored(num_workers=1, local_gpus=0, node="chief:0", options=options)
+
+        def dataset(self, features: Any, label: Any = None, *, batch_size: int) -> Any:
+            return tf.data.Dataset.from_tensor_slices((images, labels)).batch(batch_size)
+
+        def callbacks(self, *own: Any) -> list[Any]:
+            return list(own)
+
+    settings = config.load(flags=("train.epochs=1", f"train.precision={precision}"))
+    with tempfile.TemporaryDirectory() as Context.model_dir:
+        said = job.run(ClassificationTask(settings, (8, 8, 1), 10, images, labels), Context())
+        saved = keras.models.load_model(said["model"], compile=False)
+    return {"loss": said["history"]["loss"], "layers": [layer.compute_dtype for layer in saved.layers]}
+
+
 def legacy(workers: int) -> dict[str, Any]:
     """Fits with Keras 2, on this node's part of each batch; then alone, on all of it."""
     import tensorflow as tf
 
+    from tfspark_cnn.training.callbacks import callbacks
     from tfspark_cnn.training.keras_fit import own_share
+    from tfspark_cnn.training.legacy_keras import adapted
     from tfspark_cnn.training.strategy import multi_worker_mirrored
 
     strategy = multi_worker_mirrored(num_workers=workers, local_gpus=0, node="worker")
@@ -51,11 +88,16 @@ def legacy(workers: int) -> dict[str, Any]:
     alone = _legacy_model()
     alone.set_weights(together.get_weights())
     batches = (tf.data.Dataset.from_tensor_slices((rows, rows[:, :1])).batch(len(rows) // 4) for rows in (parts, x))
-    fitted = [
-        model.fit(own_share(batch), epochs=2, verbose=0).history
-        for model, batch in zip((together, alone), batches, strict=True)
-    ]
+    told: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        how: dict[str, Any] = {"is_chief": True, "log_dir": folder, "rows_trained": lambda: 0, "num_workers": workers}
+        ours = adapted(callbacks(lambda **metrics: told.append(metrics), **how))
+        fitted = [
+            model.fit(own_share(batch), epochs=2, verbose=0, callbacks=ours).history
+            for model, batch in zip((together, alone), batches, strict=True)
+        ]
     return {
+        "told": [one["loss"] for one in told if one["epoch_end"]],
         "keras": type(together).__module__,
         "history": fitted,
         "weights": [together.get_weights(), alone.get_weights()],

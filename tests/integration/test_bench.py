@@ -1,6 +1,7 @@
 """Benchmarks run at a tiny scale, without the ancestor, so that they cannot rot between two `make bench`.
 
-Those that are left out (`rdd`, `lifecycle`, `overlap`, `cpu`) are made of the same parts, and would take a minute.
+Those that are left out (`rdd`, `lifecycle`, `overlap`, `fit_workers`, `cpu`) are made of the same parts, and would take
+a minute.
 """
 
 from __future__ import annotations

@@ -192,6 +192,7 @@ def test_keras_2_equals_one_process_and_takes_as_many_steps() -> None:
         together, alone = result["weights"]
         assert_close(together, alone)
         assert_close(result["history"][0]["loss"], result["history"][1]["loss"])
+        assert_close(result["told"], [loss for history in result["history"] for loss in history["loss"]])
 
 
 @pytest.mark.parametrize(
@@ -218,6 +219,14 @@ def test_strategy_is_checked(cluster: int, cases: tuple[tuple[int, bool], ...], 
     (said,) = run_workers(f"{CHECKS}:strategies", cluster, arguments=(cases,), timeout_s=TIMEOUT_S)
     assert len(said) == len(messages)
     assert all(one.startswith(message) for one, message in zip(said, messages, strict=True))
+
+
+def test_the_job_of_the_command_line_computes_in_the_precision_of_its_configuration() -> None:
+    (said,) = run_workers(f"{CHECKS}:job", 1, arguments=("mixed_bfloat16",), timeout_s=TIMEOUT_S)
+    *hidden, output = said["layers"]
+    assert set(hidden) == {"bfloat16"}
+    assert output == "float32"  # probabilities are not rounded
+    assert np.isfinite(said["loss"]).all()
 
 
 @pytest.fixture(scope="module")

@@ -99,6 +99,10 @@ def test_parameters_of_the_network_are_free(toml: Path) -> None:
         ("[train]\nlearning_rate = 0.0\n", ["expected a number greater than 0", "received 0.0"]),
         ("[train]\nlearning_rate = nan\n", ["train.learning_rate", "received nan"]),
         ('[train]\noptimizer = "sdg"\n', ["expected one of adam, adamw, nadam, rmsprop, sgd", "received 'sdg'"]),
+        (
+            '[train]\nprecision = "bfloat16"\n',
+            ["train.precision", "expected one of float32, mixed_bfloat16, mixed_float16", "received 'bfloat16'"],
+        ),
         ("[data]\ntest_fraction = 1.0\n", ["a number between 0 and 1", "received 1.0"]),
         ('[data]\nsource = ""\n', ["a text that is not empty"]),
         ("[output]\ntensorboard = 1\n", ["expected true or false", "1 (int)", "set output.tensorboard = false"]),

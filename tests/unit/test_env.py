@@ -20,6 +20,12 @@ def test_java_home_is_a_path(monkeypatch: pytest.MonkeyPatch) -> None:
     assert env.java_home() == Path("/opt/java")
 
 
+@pytest.mark.parametrize(("value", "legacy"), [("1", True), ("true", True), ("True", True), ("0", False), ("", False)])
+def test_keras_2_is_asked_for_as_tensorflow_reads_it(monkeypatch: pytest.MonkeyPatch, value: str, legacy: bool) -> None:
+    monkeypatch.setenv("TF_USE_LEGACY_KERAS", value)
+    assert env.legacy_keras() is legacy
+
+
 def test_spark_local_ip_is_given_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPARK_LOCAL_IP", "10.0.0.1")
     assert env.spark_local_ip() == "10.0.0.1"

@@ -33,7 +33,7 @@ from tfspark_cnn.cluster.messages import (
 from tfspark_cnn.cluster.node_feeds import NodeFeeds
 from tfspark_cnn.cluster.node_plan import NodePlan
 from tfspark_cnn.cluster.ports import HeldPort
-from tfspark_cnn.cluster.strategy_options import Communication, GradientFormat, StrategyOptions
+from tfspark_cnn.cluster.strategy_options import PACK_BYTES, Communication, GradientFormat, StrategyOptions
 from tfspark_cnn.errors import ConfigError
 from tfspark_cnn.feed.columns import OnBadImage, chosen
 from tfspark_cnn.feed.data_feed import DataFeed
@@ -100,7 +100,7 @@ class NodeContext:
         *,
         precision: str | None = None,
         communication: str = Communication.AUTO,
-        pack_bytes: int | None = None,
+        pack_bytes: int = PACK_BYTES,
         gradients: str = GradientFormat.FLOAT32,
     ) -> Any:
         """Gives the `tf.distribute.MultiWorkerMirroredStrategy` of this cluster. Call it before other TensorFlow code.
@@ -113,7 +113,7 @@ class NodeContext:
                 on. None leaves it as it is.
             communication: `auto`, `ring` or `nccl`: what sums gradients over the nodes. auto is NCCL between GPUs.
             pack_bytes: gradients are sent in messages of about so many bytes, so that the first ones travel while the
-                others are computed. None: all in one, which has the fewest round trips.
+                others are computed.
             gradients: `float32`, or `bfloat16`, which halves what travels and rounds each gradient to 8 bits before
                 the sum; weights stay float32.
 
@@ -308,9 +308,10 @@ class NodeContext:
             >>> model.fit(train, callbacks=ctx.callbacks(checkpoints=often))      # doctest: +SKIP
         """
         from tfspark_cnn.training.callbacks import callbacks
+        from tfspark_cnn.training.legacy_keras import adapted
 
         session = self._checkpoint_session() if self.model_dir and checkpoints is not None else None
-        return callbacks(
+        ours = callbacks(
             self.report,
             node=f"{self.job_name}-{self.task_index}",
             is_chief=self.is_chief,
@@ -322,6 +323,7 @@ class NodeContext:
             session=session,
             checkpoints=checkpoints or _CHECKPOINTS,
         )
+        return adapted(ours)
 
     def _checkpoint_session(self) -> Any:
         """Gives what this process knows of checkpoints: one, for all calls of `fit`."""

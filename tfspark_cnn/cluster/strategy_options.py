@@ -26,6 +26,11 @@ class GradientFormat(StrEnum):
     BFLOAT16 = "bfloat16"  # the range of float32 in half the bytes, with 8 bits of precision
 
 
+PACK_BYTES = 8 << 20
+"""A step of two nodes on CPUs with 26 MB of gradients took 0.79 of its time with messages of this size rather than one,
+as the first travel while others are computed; with 1 MiB it took 1.2. Smaller networks have one message anyway."""
+
+
 @dataclass(frozen=True)
 class StrategyOptions:
     """How nodes compute, and how they exchange gradients.
@@ -33,8 +38,7 @@ class StrategyOptions:
     Attributes:
         precision: Keras' global dtype policy; None leaves it as it is.
         communication: how gradients are summed.
-        pack_bytes: gradients are sent in messages of about so many bytes, of those that are there first; None: all in
-            one.
+        pack_bytes: gradients are sent in messages of about so many bytes, of those that are there first.
         gradients: what they travel as.
 
     Raises:
@@ -43,7 +47,7 @@ class StrategyOptions:
 
     precision: str | None = None
     communication: str = Communication.AUTO
-    pack_bytes: int | None = None
+    pack_bytes: int = PACK_BYTES
     gradients: str = GradientFormat.FLOAT32
 
     def __post_init__(self) -> None:
@@ -58,10 +62,10 @@ class StrategyOptions:
         )
         cure = "float16 has too small a range for sums of gradients" if self.gradients == "float16" else "use float32"
         self._set("gradients", chosen(self.gradients, GradientFormat, what=f"{what} gradients", otherwise=cure))
-        if self.pack_bytes is not None and not _is_positive(self.pack_bytes):
+        if not _is_positive(self.pack_bytes):
             raise ConfigError(
                 f"{what} pack_bytes of 1 or more, received {self.pack_bytes!r}",
-                hint="leave it out for one message a step, or pass bytes, as 32 << 20",
+                hint=f"leave it out for {PACK_BYTES >> 20} MiB, or pass bytes, as 32 << 20",
             )
 
     def _set(self, name: str, value: Any) -> None:

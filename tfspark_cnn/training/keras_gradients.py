@@ -122,13 +122,18 @@ def sum_weighted(gradients: Sequence[Any], rows: Any) -> list[Any]:
         return [None if gradient is None else next(sums) for gradient in gradients]
     moving = _MOVING.get() or []
     exact = (rows, *(_times(one.value, rows) for one in moving))
-    received = _all_reduced([_times(gradient, rows) for gradient in present], exact=exact)
+    received = _all_reduced(weighed(present, rows), exact=exact)
     total = received[len(present)]
     for variable, sum_of_rows in zip(moving, received[len(present) + 1 :], strict=True):
         variable.assign(_times(sum_of_rows, tf.math.reciprocal_no_nan(total)))
     factor = tf.math.divide_no_nan(float(tf.distribute.get_replica_context().num_replicas_in_sync), total)
-    means = iter([_times(gradient, factor) for gradient in received[: len(present)]])
+    means = iter(weighed(received[: len(present)], factor))
     return [None if gradient is None else next(means) for gradient in gradients]
+
+
+def weighed(gradients: Sequence[Any], factor: Any) -> list[Any]:
+    """Gives gradients times a factor, a float32 scalar; with 0 even NaN gradients are 0."""
+    return [_times(gradient, factor) for gradient in gradients]
 
 
 def send_gradients_as(strategy: Any, dtype: str) -> None:

@@ -4,9 +4,10 @@ Plain: Keras lets each node keep moving statistics of its own. Here they are the
 each node weighing as its rows, and travel with the gradients. The moving mean is then that of the joined batch; the
 moving variance lacks how far the nodes' means are apart.
 
-Synchronised: the moments, and their gradients, are those of the joined batch. Keras sums over the replicas three times a layer, forwards and backwards. What flows back through such a sum comes from
-losses that are means over each replica's own rows, so with uneven batches it weighs wrongly, and no weighing of the
-gradients afterwards can mend that. Here each upstream gradient u_j weighs as its rows b_j on its way:
+Synchronised: the moments, and their gradients, are those of the joined batch. Keras sums over the replicas three times
+a layer, forwards and backwards. What flows back through such a sum comes from losses that are means over each replica's
+own rows, so with uneven batches it weighs wrongly, and no weighing of the gradients afterwards can mend that. Here each
+upstream gradient u_j weighs as its rows b_j on its way:
 
     sum_j(b_j * u_j) / b_i   on replica i, whose gradient then weighs b_i in `keras_gradients.sum_weighted`
 

@@ -102,7 +102,7 @@ def _check_workers(num_workers: int, node: str) -> None:
 
 def _make(options: StrategyOptions, node: str) -> Any:
     communication = tf.distribute.experimental.CommunicationOptions(
-        bytes_per_pack=options.pack_bytes or 0,
+        bytes_per_pack=options.pack_bytes,
         implementation=tf.distribute.experimental.CommunicationImplementation(options.communication.upper()),
     )
     try:
