@@ -35,7 +35,7 @@ from keras.src.backend.tensorflow import trainer as keras_trainer
 from keras.src.optimizers import loss_scale_optimizer
 
 from tfspark_cnn.errors import ConfigError, UnsupportedVersionError
-from tfspark_cnn.training import keras_gradients
+from tfspark_cnn.training import fit_calls, keras_gradients
 from tfspark_cnn.training.keras_gradients import is_mirrored, is_multi_worker
 
 TESTED = "3.15"
@@ -91,6 +91,29 @@ def install() -> None:
         replacement.install()
 
 
+def refuse(error: UnsupportedVersionError) -> None:
+    """Lets `fit`, `evaluate` and `train_on_batch` of models over several nodes raise an error, where `install` did.
+
+    What Keras does there by itself is to fail somewhere inside, or to train something else.
+    """
+    for name in ("fit", "evaluate", "train_on_batch"):
+        original = getattr(keras.Model, name)
+        if not hasattr(original, _MARK):
+            successor = _refusing(original, error)
+            setattr(successor, _MARK, True)
+            setattr(keras.Model, name, successor)
+
+
+def _refusing(original: Callable[..., Any], error: UnsupportedVersionError) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def refused(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if is_multi_worker(self.distribute_strategy):
+            raise error
+        return original(self, *args, **kwargs)
+
+    return refused
+
+
 def own_share(dataset: tf.data.Dataset) -> tf.data.Dataset:
     """Marks a dataset as this node's own share, so that Keras iterates it as it is.
 
@@ -139,6 +162,8 @@ def _replacements() -> tuple[Replacement, ...]:
         Replacement(trainer, "_maybe_symbolic_build", ("self", "iterator", "data_batch"), _build_from_spec),
         Replacement(trainer, "_make_function", ("self", "step_function"), _count_rows),
         Replacement(trainer, "predict", ("self", "x", "batch_size", "verbose", "steps", "callbacks"), _predict_share),
+        Replacement(trainer, "fit", fit_calls.FIT, fit_calls.tell_fit),
+        Replacement(trainer, "evaluate", fit_calls.EVALUATE, fit_calls.tell_evaluate),
         Replacement(keras_trainer, "reduce_per_replica", ("values", "strategy", "reduction"), _reduce_locally),
         Replacement(keras_trainer, "TFEpochIterator", ("distribute_strategy", "args", "kwargs"), _iterate_shares),
         Replacement(optimizer, "_backend_apply_gradients", apply, keras_gradients.apply_reduced),
@@ -192,7 +217,7 @@ def _count_rows(original: Callable[..., Any]) -> Callable[..., Any]:
     def make(self: Any, step_function: Callable[[Any], Any]) -> Any:
         if not is_mirrored(self.distribute_strategy):
             return original(self, step_function)
-        counted = keras_gradients.counting_rows(step_function)
+        counted = keras_gradients.counting_rows(fit_calls.watched(step_function, self))
         if not is_multi_worker(self.distribute_strategy):
             return original(self, counted)
         _refuse_other_reductions(self)
@@ -345,13 +370,24 @@ def _iterate_shares(original: Any) -> Any:
         original.__init__(self, _Dealer(distribute_strategy), *args, **kwargs)
         self._distribute_strategy = distribute_strategy
         own = is_own_share(self.data_adapter.get_tf_dataset())
-        if own and "class_weight" in kwargs:  # `fit`, not `evaluate` or `predict`, which may well be one node's own
+        fits = "class_weight" in kwargs  # `fit`, not `evaluate` or `predict`, which may well be one node's own
+        if own and fits:
             _refuse_outside_scope(distribute_strategy)
         share = is_mirrored(distribute_strategy) and own
         self._open_ended = share and self.num_batches is None
+        self._pace = fit_calls.pace_of_strategy(distribute_strategy) if fits else None
+        self._share = share
+
+    def interrupted_warning(self: Any) -> None:
+        if self._share and self._pace is not None and self.steps_per_epoch:
+            self._pace.warn(_too_many_steps(self.steps_per_epoch, self._steps_seen - 1))
+            return
+        original._interrupted_warning(self)
 
     @contextlib.contextmanager
     def catch_stop_iteration(self: Any) -> Iterator[None]:
+        if self._pace is not None:
+            self._pace.begin_epoch()
         if not self._open_ended:
             with original.catch_stop_iteration(self):
                 yield
@@ -364,4 +400,16 @@ def _iterate_shares(original: Any) -> Any:
             self._current_iterator = None
             self.data_adapter.on_epoch_end()
 
-    return type("ShareEpochIterator", (original,), {"__init__": init, "catch_stop_iteration": catch_stop_iteration})
+    successors = {
+        "__init__": init,
+        "catch_stop_iteration": catch_stop_iteration,
+        "_interrupted_warning": interrupted_warning,
+    }
+    return type("ShareEpochIterator", (original,), successors)
+
+
+def _too_many_steps(wanted: int, found: int) -> str:
+    return (
+        f"fit was called with steps_per_epoch={wanted}, and its data ended after {found} steps of an epoch, on every node; "
+        "the epoch ends there; to do: leave out steps_per_epoch, as each pass over ctx.dataset is an epoch, or feed more"
+    )

@@ -26,6 +26,7 @@ import keras
 import tensorflow as tf
 
 from tfspark_cnn.errors import ConfigError
+from tfspark_cnn.training.pace import pace_of
 
 # A context variable, as replicas are traced in threads of their own: the step and its optimizer share one thread.
 _ROWS: ContextVar[Any] = ContextVar(
@@ -97,7 +98,12 @@ def sum_weighted(gradients: Sequence[Any], rows: Any) -> list[Any]:
     """
     replica = tf.distribute.get_replica_context()
     weighted = [_times(gradient, rows) for gradient in gradients if gradient is not None]
+    pace = pace_of(replica.strategy)
+    if pace is not None:
+        pace.ready(weighted)
     *summed, total = replica.all_reduce(tf.distribute.ReduceOp.SUM, [*weighted, rows])
+    if pace is not None:
+        pace.summed([total])
     factor = tf.math.divide_no_nan(float(replica.num_replicas_in_sync), total)
     means = iter([_times(gradient, factor) for gradient in summed])
     return [None if gradient is None else next(means) for gradient in gradients]
@@ -126,7 +132,17 @@ def all_reduce_once(original: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(original)
     def all_reduce(self: Any, grads_and_vars: Any) -> Any:
-        return list(grads_and_vars) if hasattr(self, _REDUCED) else original(self, grads_and_vars)
+        if hasattr(self, _REDUCED):
+            return list(grads_and_vars)
+        strategy = tf.distribute.get_strategy()
+        pace = pace_of(strategy) if is_multi_worker(strategy) else None
+        if pace is None:
+            return original(self, grads_and_vars)
+        grads_and_vars = list(grads_and_vars)
+        pace.ready([gradient for gradient, _ in grads_and_vars])
+        summed = original(self, grads_and_vars)
+        pace.summed([gradient for gradient, _ in summed])
+        return summed
 
     return all_reduce
 

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import tensorflow as tf
 
-from tfspark_cnn.errors import ClusterError, ReplicaCountError
+from tfspark_cnn.errors import ClusterError, ReplicaCountError, UnsupportedVersionError
 from tfspark_cnn.training import keras_fit
+from tfspark_cnn.training.keras_gradients import is_multi_worker
+from tfspark_cnn.training.pace import Line, Pace, pace_of
+
+log = logging.getLogger(__name__)
 
 _SYNCHRONOUS = ("chief", "worker")
 
 
-def multi_worker_mirrored(*, num_workers: int, local_gpus: int, node: str, communication: Any = None) -> Any:
+def multi_worker_mirrored(
+    *, num_workers: int, local_gpus: int, node: str, communication: Any = None, line: Line | None = None
+) -> Any:
     """Makes the MultiWorkerMirroredStrategy that TF_CONFIG describes, and makes `model.fit` work under it.
 
     It must be the first thing that a process does with TensorFlow. Call it once and keep what it returns: another call
@@ -23,6 +30,7 @@ def multi_worker_mirrored(*, num_workers: int, local_gpus: int, node: str, commu
         local_gpus: GPUs of each node, 0 for CPU.
         node: this node, as `worker:1`, for errors.
         communication: `tf.distribute.experimental.CommunicationOptions`, or None for TensorFlow's choice.
+        line: to the coordinator, which is told how far this node is; None: nobody is.
 
     Returns:
         A `tf.distribute.MultiWorkerMirroredStrategy` with `num_workers * max(1, local_gpus)` replicas.
@@ -30,14 +38,16 @@ def multi_worker_mirrored(*, num_workers: int, local_gpus: int, node: str, commu
     Raises:
         ReplicaCountError: TF_CONFIG is missing or has other workers, or the GPUs are others.
         ClusterError: TensorFlow was used before, or the workers did not find each other.
-        UnsupportedVersionError: see `keras_fit.install`.
+
+    With another Keras than `keras_fit.install` knows, loops over `strategy.run` work, `model.fit` is refused when it is
+    called, and a warning says so here.
 
     Example:
         >>> strategy = multi_worker_mirrored(num_workers=2, local_gpus=0, node="worker:1")
         >>> with strategy.scope():
         ...     model = keras.Sequential([...])
     """
-    keras_fit.install()
+    refusal = _install(node)
     # Before the strategy: with workers missing from TF_CONFIG each would train a model of its own, with too many it
     # would wait for those that never come.
     _check_workers(num_workers, node)
@@ -50,7 +60,29 @@ def multi_worker_mirrored(*, num_workers: int, local_gpus: int, node: str, commu
             hint="every node must see the same number of GPUs: check CUDA_VISIBLE_DEVICES and gpus_per_node",
             node=node,
         )
+    if is_multi_worker(strategy):
+        if refusal is not None:
+            keras_fit.refuse(refusal)
+        if line is not None:
+            Pace.attach(strategy, line)
     return strategy
+
+
+def rest(strategy: Any) -> None:
+    """Tells the coordinator how far this node is, before it does nothing for others."""
+    pace = pace_of(strategy)
+    if pace is not None:
+        pace.rest()
+
+
+def _install(node: str) -> UnsupportedVersionError | None:
+    """Makes `model.fit` work, or gives why it will not."""
+    try:
+        keras_fit.install()
+    except UnsupportedVersionError as error:
+        log.warning("[%s] model.fit will be refused on several nodes: %s", node, error)
+        return error
+    return None
 
 
 def _check_workers(num_workers: int, node: str) -> None:
