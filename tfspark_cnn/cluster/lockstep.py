@@ -172,7 +172,7 @@ def _step(position: Position) -> str:
 
 
 def _read(position: Position) -> str:
-    if position.epoch and position.inside:
+    if position.epoch:
         return f"in the metrics of epoch {position.epoch}"
     return f"in the metrics of {position.inside}" if position.inside else "in a metric or in strategy.reduce()"
 

@@ -380,7 +380,7 @@ def _iterate_shares(original: Any) -> Any:
 
     def interrupted_warning(self: Any) -> None:
         if self._share and self._pace is not None and self.steps_per_epoch:
-            self._pace.warn(_too_many_steps(self.steps_per_epoch, self._steps_seen - 1))
+            self._pace.warn(_too_many_steps(self.steps_per_epoch, self._pace.steps))
             return
         original._interrupted_warning(self)
 

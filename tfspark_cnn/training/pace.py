@@ -81,6 +81,11 @@ class Pace:
         """Whether a call of fit or evaluate runs."""
         return bool(self._position.inside)
 
+    @property
+    def steps(self) -> int:
+        """Steps of the present epoch so far."""
+        return self._now().step
+
     def enter(self, what: str, *, epoch: int = 0) -> None:
         """Takes note that a call begins; `epoch` is the one before its first."""
         self._position = self._now(call=self._position.call + 1, inside=what, epoch=epoch, step=0)
