@@ -151,9 +151,9 @@ def _evaluate_alone(ctx, strategy, odd):
 
 
 def harmless(args, ctx):
-    """Does what looks unlike and is not: stops at other moments after the same step, and works alone on models of its own.
+    """Does what looks unlike and is not: stops at other moments after the same step, works alone on plain models.
 
-    On the last node each step sleeps; gives the steps of a fit whose rows are bad on the last node.
+    On the last node each step of one fit sleeps; gives the steps of another, whose rows are bad on the last node.
     """
     import keras
     import tensorflow as tf

@@ -1,8 +1,8 @@
 """Whether the nodes that train do the same things in the same order; if not, some wait for ever for others. Pure.
 
 What all must do alike are three things: to make variables, to sum gradients, and to read other values over all nodes,
-as metrics. Each node counts them (`Position`). The program being the same, how far a node is in each is a point on one path: of any two
-nodes one is ahead of the other, or with it, in all three. A node waits where the others never come, when
+as metrics. Each node counts them (`Position`). The program being the same, how far a node is in each is a point on one
+path: of any two nodes one is ahead of the other, or with it, in all three. A node waits for ever when
 
 - it is ahead of one that is at rest: that has returned from map_fun, or waits at `ctx.barrier()`;
 - it is ahead of where another one has left a call of `fit` or `evaluate` that it is still in;
@@ -23,8 +23,8 @@ from tfspark_cnn.cluster.variable_order import Difference, VariableOrder
 from tfspark_cnn.errors import ClusterError
 
 SAME_MODEL = (
-    "seed and configuration must be the same on all nodes; build the model from args, not from random or node-dependent "
-    "choices"
+    "seed and configuration must be the same on all nodes; build the model from args, not from random or "
+    "node-dependent choices"
 )
 SAME_END = (
     "let all nodes stop after the same step: pass the same epochs and steps_per_epoch, decide by the logs of an epoch, "
@@ -70,7 +70,7 @@ class Lockstep:
             if other != event.node:
                 self._check_left(event.node, other)
                 self._check_left(other, event.node)
-                self._check_order(event.node, other)
+                self._check_order(*sorted((event.node, other)))
         self._forget_calls()
 
     def check_rest(self, at_rest: Mapping[int, str]) -> None:

@@ -113,7 +113,8 @@ def to_error(failure: Failed, topology: Topology) -> TFSparkError:
     """
     node = topology.nodes[failure.node].name
     kind = by_name(failure.error or "") or NodeError
-    error = kind(_describe(failure), hint=failure.hint or (SAME_CALLS if is_unlike(failure.message) else None), node=node)
+    hint = failure.hint or (SAME_CALLS if is_unlike(failure.message) else None)
+    error = kind(_describe(failure), hint=hint, node=node)
     error.__dict__.update(
         host=failure.host,
         exit_code=failure.exit_code,

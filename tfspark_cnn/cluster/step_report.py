@@ -138,7 +138,7 @@ class Paces:
         mean_s = {one.name: one.mean_s for one in window}
         found = slow(mean_s)
         told = [name for name, windows in self.stragglers.items() if windows >= WINDOWS]
-        self.stragglers = {name: WINDOWS for name in told} | {
+        self.stragglers = dict.fromkeys(told, WINDOWS) | {
             name: self.stragglers.get(name, 0) + 1 for name in found if name not in told
         }
         fresh = [name for name, windows in self.stragglers.items() if windows >= WINDOWS and name not in told]

@@ -1,7 +1,7 @@
 """Whether all nodes make the same variables in the same order, as the broadcast of their first values needs. Pure.
 
-Under MultiWorkerMirroredStrategy each new variable takes its first value from the chief: the n-th on one node pairs with
-the n-th on the others, whatever they are. Unlike ones hang, or end in an error of TensorFlow's that names neither.
+Under MultiWorkerMirroredStrategy each new variable takes its first value from the chief: the n-th on one node pairs
+with the n-th on the others, whatever they are. Unlike ones hang, or end in an error of TensorFlow's that names neither.
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ class VariableOrder:
         Messages may overtake each other; those that do not follow on yet are kept.
         """
         known, early = self.made.setdefault(node, []), self._early.setdefault(node, {})
-        early[first] = [(path, kind) for path, kind in variables]
+        if len(variables) > len(early.get(first, ())):
+            early[first] = [(path, kind) for path, kind in variables]
         for begin in sorted(early):
             if begin <= len(known):
                 known.extend(early.pop(begin)[len(known) - begin :])

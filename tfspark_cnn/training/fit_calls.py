@@ -1,4 +1,4 @@
-"""Calls of Keras' `fit` and `evaluate` on models over several nodes, as the `Pace` of their strategy needs to know them.
+"""Calls of Keras' `fit` and `evaluate` on models over several nodes, as the `Pace` of their strategy has to know them.
 
 Each function makes of one of Keras' own (`keras_fit.Replacement`) one that tells the pace, and changes nothing else.
 """

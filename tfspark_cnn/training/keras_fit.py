@@ -378,12 +378,6 @@ def _iterate_shares(original: Any) -> Any:
         self._pace = fit_calls.pace_of_strategy(distribute_strategy) if fits else None
         self._share = share
 
-    def interrupted_warning(self: Any) -> None:
-        if self._share and self._pace is not None and self.steps_per_epoch:
-            self._pace.warn(_too_many_steps(self.steps_per_epoch, self._pace.steps))
-            return
-        original._interrupted_warning(self)
-
     @contextlib.contextmanager
     def catch_stop_iteration(self: Any) -> Iterator[None]:
         if self._pace is not None:
@@ -400,16 +394,21 @@ def _iterate_shares(original: Any) -> Any:
             self._current_iterator = None
             self.data_adapter.on_epoch_end()
 
-    successors = {
-        "__init__": init,
-        "catch_stop_iteration": catch_stop_iteration,
-        "_interrupted_warning": interrupted_warning,
-    }
+    successors = {"__init__": init, "catch_stop_iteration": catch_stop_iteration, "_interrupted_warning": _warn_of_end}
     return type("ShareEpochIterator", (original,), successors)
+
+
+def _warn_of_end(self: Any) -> None:
+    """Replaces `EpochIterator._interrupted_warning`, whose cure, `repeat()`, is none for a share."""
+    if self._share and self._pace is not None and self.steps_per_epoch:
+        self._pace.warn(_too_many_steps(self.steps_per_epoch, self._pace.steps))
+        return
+    super(type(self), self)._interrupted_warning()
 
 
 def _too_many_steps(wanted: int, found: int) -> str:
     return (
-        f"fit was called with steps_per_epoch={wanted}, and its data ended after {found} steps of an epoch, on every node; "
-        "the epoch ends there; to do: leave out steps_per_epoch, as each pass over ctx.dataset is an epoch, or feed more"
+        f"fit was called with steps_per_epoch={wanted}, and its data ended after {found} steps of an epoch, on every "
+        "node; the epoch ends there; to do: leave out steps_per_epoch, as each pass over ctx.dataset is an epoch, or "
+        "feed more"
     )

@@ -173,13 +173,15 @@ class Pace:
         """Gives the position now. A step that passes meanwhile on another thread makes it inexact."""
         before = self._position
         reductions = int(self._reductions.numpy())
-        figures = {
-            "measured": int(self._measured.numpy()),
-            "own_s": float(self._own_s.numpy()),
-            "nan_at": int(self._nan_at.numpy()),
-        }
-        now = dataclasses.replace(before, reductions=reductions, exact=self._position is before, **figures)
-        now = dataclasses.replace(now, **changes)
+        now = dataclasses.replace(
+            before,
+            reductions=reductions,
+            exact=self._position is before,
+            measured=int(self._measured.numpy()),
+            own_s=float(self._own_s.numpy()),
+            nan_at=int(self._nan_at.numpy()),
+            **changes,
+        )
         began = reductions if "epoch" in changes else self._epoch_began
         return dataclasses.replace(now, step=reductions - began)
 
