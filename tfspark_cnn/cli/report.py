@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tfspark_cnn.cluster.feed_report import FeedReport
+from tfspark_cnn.cluster.step_report import StepReport
 from tfspark_cnn.errors import ClusterError
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class RunReport:
         model: path of the saved network.
         event_files: paths of what TensorBoard reads.
         feed: figures of the feed: rows, bytes, who waited for whom, and what bound the run.
+        steps: each node's own part of a step, and which nodes are stragglers; None for a single node.
     """
 
     accuracy: float
@@ -41,10 +43,12 @@ class RunReport:
     model: str
     event_files: tuple[str, ...]
     feed: tuple[FeedReport, ...] = ()
+    steps: StepReport | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Gives the report as plain values, for JSON."""
-        return asdict(self) | {"feed": [one.as_dict() for one in self.feed]}
+        steps = self.steps.as_dict() if self.steps else None
+        return asdict(self) | {"feed": [one.as_dict() for one in self.feed], "steps": steps}
 
     def as_table(self) -> Table:
         """Gives the report as a table to print."""
@@ -64,6 +68,7 @@ class RunReport:
             ("rows per second", f"{self.rows_per_s:,.0f} ({self.images:,} rows)"),
             *((f"{phase} seconds", f"{seconds:.1f}") for phase, seconds in self.seconds.items()),
             *(("feed", str(one)) for one in self.feed),
+            *([("steps", str(self.steps))] if self.steps else []),
             ("model", self.model),
             *(("event file", file) for file in self.event_files),
         ]
@@ -76,6 +81,7 @@ def summarize(
     images: int = 0,
     log_dir: Path | None = None,
     feed: Sequence[FeedReport] = (),
+    steps: StepReport | None = None,
 ) -> RunReport:
     """Gives the report from what the nodes returned.
 
@@ -85,6 +91,7 @@ def summarize(
         images: rows trained as reported while it ran; stands in where no node returned its own.
         log_dir: folder searched for event files.
         feed: of `cluster.feed_reports()`.
+        steps: of `cluster.step_report()`; left out where it has measured nothing, as on a single node.
 
     Raises:
         ClusterError: No node returned an accuracy.
@@ -108,6 +115,7 @@ def summarize(
         model=_short(Path(judged["model"])),
         event_files=_event_files(log_dir),
         feed=tuple(feed),
+        steps=steps if steps and any(node.steps for node in steps.nodes) else None,
     )
 
 

@@ -6,7 +6,7 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -25,7 +25,6 @@ from tfspark_cnn.data import Source, source
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-    from tfspark_cnn.cluster.feed_report import FeedReport
     from tfspark_cnn.data.task import ClassificationTask
 
 # By name, since importing it would import TensorFlow.
@@ -98,8 +97,8 @@ def _run(config: Config, rows: Source, *, debug: bool) -> RunReport:
         line.phase("starting Spark")
         with embedded.session(config.cluster, log_file=None if debug else folders.spark_log) as spark:
             training_rows, task = _loaded(spark, config, rows)
-            results, timings, feed = _trained(spark, training_rows, task, folders=folders, line=line)
-    return summarize(results, timings=timings, images=progress.images, log_dir=folders.logs, feed=feed)
+            results, figures = _trained(spark, training_rows, task, folders=folders, line=line)
+    return summarize(results, images=progress.images, log_dir=folders.logs, **figures)
 
 
 def _folders(config: Config) -> _RunFolders:
@@ -127,7 +126,8 @@ def _loaded(spark: SparkSession, config: Config, rows: Source) -> tuple[DataFram
 
 def _trained(
     spark: SparkSession, training_rows: DataFrame, task: ClassificationTask, *, folders: _RunFolders, line: ProgressLine
-) -> tuple[list[Any], Mapping[str, float], list[FeedReport]]:
+) -> tuple[list[Any], dict[str, Any]]:
+    """Gives what the nodes returned, and the figures of the cluster that `summarize` takes."""
     from tfspark_cnn import InputMode, TFCluster
 
     config = task.config
@@ -152,4 +152,4 @@ def _trained(
         line.phase("feeding")
         cluster.train(training_rows, num_epochs=config.train.epochs)
         results = cluster.shutdown()
-    return results, cluster.timings(), cluster.feed_reports()
+    return results, {"timings": cluster.timings(), "feed": cluster.feed_reports(), "steps": cluster.step_report()}

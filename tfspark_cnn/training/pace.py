@@ -36,6 +36,9 @@ COUNTED: ContextVar[bool] = ContextVar("whether steps are counted; XLA has no cl
 
 _PLACE = "_tfspark_cnn_pace"
 
+_NEVER_S = 1e18
+"""A moment that has not come: what is measured from it is nothing."""
+
 
 class Line(Protocol):
     """What is needed of a node's line to the coordinator (`cluster.link.Link`)."""
@@ -56,13 +59,15 @@ class Pace:
         self._line = line
         self._position = Position(line.node, 0, 0, 0)
         self._chunks: deque[Created] = deque(maxlen=CHUNKS)
-        self._epoch_began = 0  # reductions
-        with tf.device("CPU:0"):  # of their own, not of the strategy: no other node takes part in them
+        self._epoch_began = self._restarted = 0  # reductions
+        self._restarts = 1
+        self._nan_at = 0
+        # As few operations a step as can be: the rest is counted here. Of their own, not of the strategy's variables.
+        with tf.device("CPU:0"):
             self._reductions = tf.Variable(0, dtype=tf.int64, trainable=False)
-            self._measured = tf.Variable(0, dtype=tf.int64, trainable=False)
-            self._nan_at = tf.Variable(0, dtype=tf.int64, trainable=False)
+            self._bad = tf.Variable(0, dtype=tf.int64, trainable=False)
             self._own_s = tf.Variable(0.0, dtype=tf.float64, trainable=False)
-            self._summed_at_s = tf.Variable(0.0, dtype=tf.float64, trainable=False)
+            self._summed_at_s = tf.Variable(_NEVER_S, dtype=tf.float64, trainable=False)
 
     @classmethod
     def attach(cls, strategy: Any, line: Line) -> Pace:
@@ -101,9 +106,11 @@ class Pace:
 
     def begin_epoch(self) -> None:
         """Takes note that an epoch of fit begins; its first step, with whatever came between, is not measured."""
-        self._summed_at_s.assign(0.0)
+        self._summed_at_s.assign(_NEVER_S)
         self._position = self._now(epoch=self._position.epoch + 1)
         self._epoch_began = self._position.reductions
+        self._restarts += self._restarted != self._epoch_began
+        self._restarted = self._epoch_began
 
     def read(self) -> None:
         """Takes note that a value is about to be summed over all nodes: a metric that is read, or set back."""
@@ -136,10 +143,7 @@ class Pace:
         if not self._counts():
             return
         with tf.control_dependencies(_tensors(gradients)), tf.device("CPU:0"):
-            known = tf.cast(self._summed_at_s > 0, tf.int64)
-            own_s = tf.timestamp() - self._summed_at_s
-            self._own_s.assign_add(tf.where(known > 0, own_s, tf.zeros_like(own_s)))
-            self._measured.assign_add(known)
+            self._own_s.assign_add(tf.maximum(tf.timestamp() - self._summed_at_s, 0))
             self._reductions.assign_add(1)
 
     def summed(self, gradients: Sequence[Any]) -> None:
@@ -149,14 +153,12 @@ class Pace:
                 self._summed_at_s.assign(tf.timestamp())
 
     def watch_loss(self, logs: Any) -> None:
-        """Takes note, in the step that is being traced, of the first whose loss is NaN or infinite on this node."""
+        """Counts, in the step that is being traced, those whose loss is NaN or infinite on this node."""
         loss = logs.get("loss") if isinstance(logs, dict) else None
         if loss is None or not self._counts():
             return
         with tf.device("CPU:0"):
-            bad = tf.logical_not(tf.math.is_finite(tf.cast(loss, tf.float32)))
-            fresh = tf.logical_and(bad, tf.equal(self._nan_at, 0))
-            self._nan_at.assign(tf.where(fresh, self._reductions.read_value(), self._nan_at.read_value()))
+            self._bad.assign_add(tf.cast(tf.logical_not(tf.math.is_finite(loss)), tf.int64))
 
     @staticmethod
     def _counts() -> bool:
@@ -172,14 +174,16 @@ class Pace:
     def _now(self, **changes: Any) -> Position:
         """Gives the position now. A step that passes meanwhile on another thread makes it inexact."""
         before = self._position
-        reductions = int(self._reductions.numpy())
+        reductions, own_s, bad = int(self._reductions.numpy()), float(self._own_s.numpy()), int(self._bad.numpy())
+        if bad and not self._nan_at and int(self._reductions.numpy()) == reductions:  # what was bad once mostly stays
+            self._nan_at = reductions - bad + 1
         now = dataclasses.replace(
             before,
             reductions=reductions,
             exact=self._position is before,
-            measured=int(self._measured.numpy()),
-            own_s=float(self._own_s.numpy()),
-            nan_at=int(self._nan_at.numpy()),
+            measured=max(0, reductions - self._restarts + (reductions == self._restarted)),
+            own_s=own_s,
+            nan_at=self._nan_at,
             **changes,
         )
         began = reductions if "epoch" in changes else self._epoch_began
