@@ -13,7 +13,7 @@ from tfspark_cnn import InputMode, TFCluster
 from tfspark_cnn.errors import ClusterError
 
 pytestmark = pytest.mark.timeout(180)
-SOON_S = 60.0
+SOON_S = 90.0
 """TensorFlow has to be imported first; the wait of a collective has no end."""
 
 LEFT = "let all nodes stop after the same step"
@@ -66,12 +66,6 @@ def test_what_only_looks_unlike_goes_on_and_the_slow_node_and_the_bad_loss_are_n
     assert len({node.steps for node in report.nodes}) == 1
 
 
-def test_a_node_that_computes_more_is_named_a_straggler(spark):
-    with TFCluster.run(spark, luck_map_funs.heavier, None, 2, master_node="chief") as cluster:
-        cluster.shutdown(timeout=SOON_S)
-    assert cluster.step_report().stragglers == ("worker:0",)
-
-
 def test_a_loop_of_ones_own_works_with_another_keras_and_fit_is_refused(spark):
     with TFCluster.run(spark, luck_map_funs.other_keras, None, 2, master_node="chief") as cluster:
         (chiefs, error), (workers, _) = cluster.shutdown(timeout=SOON_S)
@@ -80,14 +74,15 @@ def test_a_loop_of_ones_own_works_with_another_keras_and_fit_is_refused(spark):
     assert "your own loop over strategy.run" in error
 
 
-def test_more_steps_than_the_feed_has_are_told_and_the_epoch_ends_with_the_rows_on_all_nodes(spark, caplog):
+def test_a_node_that_computes_more_is_named_and_epochs_end_with_the_rows_where_steps_per_epoch_is_longer(spark, caplog):
     caplog.set_level(logging.WARNING, "tfspark_cnn")
     data = spark.createDataFrame([([1.0, 2.0], number) for number in range(140)], "x array<float>, id bigint")
     with TFCluster.run(
-        spark, luck_map_funs.too_many_steps, None, 2, master_node="chief", input_mode=InputMode.SPARK
+        spark, luck_map_funs.slow_and_short, None, 2, master_node="chief", input_mode=InputMode.SPARK
     ) as cluster:
         cluster.train(data, num_epochs=0)
         results = cluster.shutdown(timeout=SOON_S)
+    assert cluster.step_report().stragglers == ("worker:0",)
     epoch = results[0].index(0, 1)  # as many as the larger share has
     assert results[0] == results[1] == [*range(epoch), *range(epoch), *range(5), *range(epoch - 5)]
     assert 5 < epoch < 10

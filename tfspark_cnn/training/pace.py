@@ -11,13 +11,14 @@ from __future__ import annotations
 import dataclasses
 import threading
 from collections import deque
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from contextvars import ContextVar
 from typing import Any, Protocol
 
 import tensorflow as tf
 
 from tfspark_cnn.cluster.messages import Created, Message, Position, Warned
+from tfspark_cnn.training import strategy_hooks
 
 SAMPLE_S = 1.0
 """A node that is found to wait for ever is found that soon; reading two counters takes 0.1 ms."""
@@ -74,8 +75,8 @@ class Pace:
         """Makes the pace of a strategy that was just made, and begins to tell."""
         pace = cls(line)
         setattr(strategy.extended, _PLACE, pace)
-        _record_variables(strategy.extended, pace)
-        _record_reads(strategy.extended, pace)
+        strategy_hooks.record_variables(strategy.extended, pace.create)
+        strategy_hooks.record_reads(strategy.extended, pace.read)
         threading.Thread(target=pace._tell_changes, name="tfspark-pace", daemon=True).start()
         return pace
 
@@ -202,53 +203,6 @@ class Pace:
 def pace_of(strategy: Any) -> Pace | None:
     """Gives the pace of a strategy, or None where nobody is told."""
     return getattr(strategy.extended, _PLACE, None)
-
-
-def _record_variables(extended: Any, pace: Pace) -> None:
-    """Lets the pace know of each variable after its shape is known and before its value is awaited from the chief."""
-    original: Callable[..., Any] = extended._get_variable_creator_initial_value
-
-    def creator(replica_id: int, device: Any, primary_var: Any, **how: Any) -> Any:
-        if replica_id == 0:
-            how["initial_value"] = _Told(how.get("initial_value"), how.get("name"), how.get("dtype"), pace)
-        return original(replica_id=replica_id, device=device, primary_var=primary_var, **how)
-
-    extended._get_variable_creator_initial_value = creator
-
-
-def _record_reads(extended: Any, pace: Pace) -> None:
-    """Lets the pace know of each value that all nodes have to sum now. In graphs, steps are what is counted."""
-    original: Callable[..., Any] = extended._reduce_to
-
-    def reduce_to(*args: Any, **how: Any) -> Any:
-        if tf.executing_eagerly():
-            pace.read()
-        return original(*args, **how)
-
-    extended._reduce_to = reduce_to
-
-
-@dataclasses.dataclass(frozen=True)
-class _Told:
-    """An initial value that tells of itself when it is taken."""
-
-    value: Any
-    name: str | None
-    dtype: Any
-    pace: Pace
-
-    def __call__(self) -> Any:
-        value = self.value() if callable(self.value) else self.value
-        shape = getattr(value, "shape", None)
-        dtype = tf.as_dtype(self.dtype or getattr(value, "dtype", None) or tf.convert_to_tensor(value).dtype)
-        self.pace.create(_path(self.name), f"{dtype.name}{list(tf.TensorShape(shape)) if shape is not None else '[]'}")
-        return value
-
-
-def _path(name: str | None) -> str:
-    from keras.src.backend.common.name_scope import current_path
-
-    return "/".join(part for part in (current_path(), name or "variable") if part)
 
 
 def _tensors(gradients: Sequence[Any]) -> list[Any]:
