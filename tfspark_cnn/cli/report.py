@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tfspark_cnn.cluster.attempts import AttemptReport
 from tfspark_cnn.cluster.feed_report import FeedReport
+from tfspark_cnn.cluster.step_report import StepReport
 from tfspark_cnn.errors import ClusterError
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class RunReport:
         event_files: paths of what TensorBoard reads.
         feed: figures of the feed: rows, bytes, who waited for whom, and what bound the run.
         attempts: what became of each life of the cluster.
+        steps: each node's own part of a step, and which nodes are stragglers; None for a single node.
     """
 
     accuracy: float
@@ -44,10 +46,12 @@ class RunReport:
     event_files: tuple[str, ...]
     feed: tuple[FeedReport, ...] = ()
     attempts: tuple[AttemptReport, ...] = ()
+    steps: StepReport | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Gives the report as plain values, for JSON."""
-        return asdict(self) | {"feed": [one.as_dict() for one in self.feed]}
+        steps = self.steps.as_dict() if self.steps else None
+        return asdict(self) | {"feed": [one.as_dict() for one in self.feed], "steps": steps}
 
     def as_table(self) -> Table:
         """Gives the report as a table to print."""
@@ -68,6 +72,7 @@ class RunReport:
             *((f"{phase} seconds", f"{seconds:.1f}") for phase, seconds in self.seconds.items()),
             *(("feed", str(one)) for one in self.feed),
             *(("attempt", str(one)) for one in self.attempts if len(self.attempts) > 1 or one.resumed_step),
+            *([("steps", str(self.steps))] if self.steps else []),
             ("model", self.model),
             *(("event file", file) for file in self.event_files),
         ]
@@ -81,6 +86,7 @@ def summarize(
     log_dir: Path | None = None,
     feed: Sequence[FeedReport] = (),
     attempts: Sequence[AttemptReport] = (),
+    steps: StepReport | None = None,
 ) -> RunReport:
     """Gives the report from what the nodes returned.
 
@@ -91,6 +97,7 @@ def summarize(
         log_dir: folder searched for event files.
         feed: of `cluster.feed_reports()`.
         attempts: of `cluster.attempts()`.
+        steps: of `cluster.step_report()`; left out where it has measured nothing, as on a single node.
 
     Raises:
         ClusterError: No node returned an accuracy.
@@ -115,6 +122,7 @@ def summarize(
         event_files=_event_files(log_dir),
         feed=tuple(feed),
         attempts=tuple(attempts),
+        steps=steps if steps and any(node.steps for node in steps.nodes) else None,
     )
 
 

@@ -25,7 +25,6 @@ from tfspark_cnn.data import Source, source
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-    from tfspark_cnn.cluster.tf_cluster import TFCluster
     from tfspark_cnn.data.task import ClassificationTask
 
 # By name, since importing it would import TensorFlow.
@@ -98,15 +97,8 @@ def _run(config: Config, rows: Source, *, debug: bool) -> RunReport:
         line.phase("starting Spark")
         with embedded.session(config.cluster, log_file=None if debug else folders.spark_log) as spark:
             training_rows, task = _loaded(spark, config, rows)
-            results, cluster = _trained(spark, training_rows, task, folders=folders, line=line)
-    return summarize(
-        results,
-        timings=cluster.timings(),
-        images=progress.images,
-        log_dir=folders.logs,
-        feed=cluster.feed_reports(),
-        attempts=cluster.attempts(),
-    )
+            results, figures = _trained(spark, training_rows, task, folders=folders, line=line)
+    return summarize(results, images=progress.images, log_dir=folders.logs, **figures)
 
 
 def _folders(config: Config) -> _RunFolders:
@@ -134,7 +126,8 @@ def _loaded(spark: SparkSession, config: Config, rows: Source) -> tuple[DataFram
 
 def _trained(
     spark: SparkSession, training_rows: DataFrame, task: ClassificationTask, *, folders: _RunFolders, line: ProgressLine
-) -> tuple[list[Any], TFCluster]:
+) -> tuple[list[Any], dict[str, Any]]:
+    """Gives what the nodes returned, and the figures of the cluster that `summarize` takes."""
     from tfspark_cnn import InputMode, TFCluster
 
     config = task.config
@@ -160,4 +153,5 @@ def _trained(
         line.phase("feeding")
         cluster.train(training_rows, num_epochs=config.train.epochs)
         results = cluster.shutdown()
-    return results, cluster
+    figures = {"timings": cluster.timings(), "feed": cluster.feed_reports(), "attempts": cluster.attempts()}
+    return results, figures | {"steps": cluster.step_report()}

@@ -150,6 +150,7 @@ class NodeContext:
             local_gpus=len(self.gpus),
             node=f"{self.job_name}:{self.task_index}",
             options=options,
+            line=self._link,
         )
         if self._release_port:
             self.release_port()
@@ -425,7 +426,15 @@ class NodeContext:
 
     def barrier(self) -> None:
         """Waits until chief and all workers are here. Each of them must call it equally often."""
+        self.rest()
         self._barrier.wait()
+
+    def rest(self) -> None:
+        """Tells the driver how far this node is, before it waits for others or ends. Nodes call it by themselves."""
+        if self._strategy is not None:
+            from tfspark_cnn.training.strategy import rest
+
+            rest(self._strategy)
 
     def release_port(self) -> None:
         """Gives up the port that is held for TensorFlow. Harmless if done before."""

@@ -82,7 +82,10 @@ class Coordinator:
             except TFSparkError as error:
                 self._send(self.state.handle(_as_failure(event.node, error)))
             self._note_times(event)
+            said, self.state.warnings = self.state.warnings, []
             self._changed.notify_all()
+        for text in said:
+            log.warning("%s", text)
         if isinstance(event, Report):
             self._tell_listeners(event)
         if isinstance(event, Consumed) and event.passes and not event.step:

@@ -93,6 +93,49 @@ class Joining(Message):
 
 
 @dataclass(frozen=True)
+class Created(Message):
+    """A node has made variables under its strategy: `[path, "float32[784, 10]"]` of each from the `first` on.
+
+    What it says again of a variable is the same as before.
+    """
+
+    first: int
+    variables: list[list[str]]
+
+
+@dataclass(frozen=True)
+class Position(Message):
+    """How far a node is in what all nodes that train must do alike, and what its own part of a step takes.
+
+    `variables` made, `reductions` of gradients it was ready for, `reads` of values over all nodes; `call` counts the
+    calls of fit and evaluate, and `inside` names the one it is in, `left` the one it has left, `failed` the exception
+    by which it did. Where `exact`, no step passed between the reading of the counts. For `own_s` seconds of `measured`
+    steps it was not waiting for the gradients of others; at step `nan_at` its loss became NaN or infinite.
+    """
+
+    variables: int
+    reductions: int
+    reads: int
+    call: int = 0
+    inside: str = ""
+    left: str = ""
+    failed: str = ""
+    epoch: int = 0
+    step: int = 0
+    exact: bool = True
+    measured: int = 0
+    own_s: float = 0.0
+    nan_at: int = 0
+
+
+@dataclass(frozen=True)
+class Warned(Message):
+    """What the driver's log is to say, once for all nodes that say it."""
+
+    text: str
+
+
+@dataclass(frozen=True)
 class Attached(Message):
     """A node reads a feed: rows per step, what a row looks like to it, rows it takes as a whole while they arrive."""
 
@@ -285,9 +328,9 @@ class Alive(Message):
 _KINDS = {
     kind.__name__: kind
     for kind in (
-        Reserved, Entered, Report, Returned, Failed, Exited, Arrived, Joining, Attached, Received, Consumed, Detached,
-        Resumed, Saved, Evaluated, FeedOpened, ReceivedSeen, StepsReady, FeedComplete, ReaderAgreed, QueueClosed,
-        CheckpointWritten, TrainingOver, StopTraining, BarrierPassed, Leave, Abort, Alive,
+        Reserved, Entered, Report, Returned, Failed, Exited, Arrived, Joining, Created, Position, Warned, Attached,
+        Received, Consumed, Detached, Resumed, Saved, Evaluated, FeedOpened, ReceivedSeen, StepsReady, FeedComplete,
+        ReaderAgreed, QueueClosed, CheckpointWritten, TrainingOver, StopTraining, BarrierPassed, Leave, Abort, Alive,
     )
 }  # fmt: skip
 

@@ -15,12 +15,13 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import cloudpickle
 
 from tfspark_cnn import env
-from tfspark_cnn.cluster import ports
+from tfspark_cnn.cluster import policy, ports
 from tfspark_cnn.cluster.context import NodeContext, serve_variables
 from tfspark_cnn.cluster.link import Link
 from tfspark_cnn.cluster.messages import Abort, Entered, Leave, Returned
@@ -72,6 +73,7 @@ def _run(plan: NodePlan, result_fd: int) -> None:
 def _outcome(
     plan: NodePlan, link: Link, feeds: NodeFeeds, may_leave: threading.Event, leaving: list[Callable[[], None]]
 ) -> dict[str, Any]:
+    ctx = None
     try:
         held = ports.inherited(plan.port_fd)
         if plan.node.role is Role.PS:
@@ -82,11 +84,15 @@ def _outcome(
         map_fun, args = resolve(plan.payload)
         ctx = NodeContext(plan, link=link, feeds=feeds, held_port=held)
         link.send(Entered(plan.node.number, pid=os.getpid(), inbox=feeds.location))
-        result = _pickled(map_fun(args, ctx))
+        result = {"result": _pickled(map_fun(args, ctx))}
         ctx.finish()
-        leaving.append(lambda: _in_good_order(ctx.leave))
-        return {"result": result}
+        leaving.append(partial(_in_good_order, ctx.leave))
+        ctx.rest()
+        return result
     except Exception as error:  # whatever the user's function raises travels to the driver
+        if ctx is not None and policy.is_unlike(str(error)):
+            ctx.rest()
+            may_leave.wait(policy.UNLIKE_S)  # for the coordinator, which ends this process if it finds who did what
         return _as_record(feeds.failure or error, raised=error)
     except SystemExit as error:
         return _as_record(MapFunError(f"map_fun called sys.exit({error.code!r})", hint="return from map_fun instead"))

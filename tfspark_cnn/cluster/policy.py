@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
+from tfspark_cnn.cluster.lockstep import SAME_CALLS
 from tfspark_cnn.cluster.messages import Failed
 from tfspark_cnn.cluster.topology import Topology
 from tfspark_cnn.errors import JobError, NodeError, TFSparkError, by_name
@@ -31,6 +32,12 @@ _CONSEQUENCE_TEXTS = (
 )  # fmt: skip
 
 
+_UNLIKE_TEXTS = ("mismatch in the collective", "Inconsistent collective", "but another member in the group")
+UNLIKE_S = 1.0
+"""How long a node whose TensorFlow says that nodes did unlike things waits for the coordinator to say which, and what:
+it knows when the others have told where they are, which they do at once where it is an error for them too."""
+
+
 @dataclass(frozen=True)
 class Vanished:
     """A node's line to the coordinator broke, and nobody has said why yet."""
@@ -44,12 +51,19 @@ def weight(failure: Failed) -> Weight:
     An error that TensorFlow raises where a peer is gone is a consequence: that the peer is gone says more.
     """
     text = f"{failure.message}\n{failure.traceback or ''}"
+    if is_unlike(failure.message):
+        return Weight.CONSEQUENCE
     collective = failure.error in _CONSEQUENCES or (failure.error or "").endswith("OpError")
     if collective or (failure.error == "InternalError" and any(mark in text for mark in _CONSEQUENCE_TEXTS)):
         return Weight.CONSEQUENCE
     if failure.signal == "SIGABRT" and any(mark in "\n".join(failure.stderr_tail) for mark in _CONSEQUENCE_TEXTS):
         return Weight.CONSEQUENCE
     return Weight.OWN
+
+
+def is_unlike(text: str) -> bool:
+    """Tells whether an error of TensorFlow's says that nodes did unlike things, as of other shapes."""
+    return any(mark in text for mark in _UNLIKE_TEXTS)
 
 
 def root_cause(failures: Sequence[Failed]) -> Failed:
@@ -99,7 +113,8 @@ def to_error(failure: Failed, topology: Topology) -> TFSparkError:
     """
     node = topology.nodes[failure.node].name
     kind = by_name(failure.error or "") or NodeError
-    error = kind(_describe(failure), hint=failure.hint, node=node)
+    hint = failure.hint or (SAME_CALLS if is_unlike(failure.message) else None)
+    error = kind(_describe(failure), hint=hint, node=node)
     error.__dict__.update(
         host=failure.host,
         exit_code=failure.exit_code,

@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Any, ClassVar
 
 from tfspark_cnn.cluster.feeds import Feeds
+from tfspark_cnn.cluster.lockstep import Lockstep
 from tfspark_cnn.cluster.messages import (
     Abort,
     Arrived,
@@ -21,6 +22,7 @@ from tfspark_cnn.cluster.messages import (
     BarrierPassed,
     CheckpointWritten,
     Consumed,
+    Created,
     Detached,
     Entered,
     Evaluated,
@@ -29,6 +31,7 @@ from tfspark_cnn.cluster.messages import (
     Joining,
     Leave,
     Message,
+    Position,
     Received,
     Report,
     Reserved,
@@ -37,7 +40,9 @@ from tfspark_cnn.cluster.messages import (
     Saved,
     StopTraining,
     TrainingOver,
+    Warned,
 )
+from tfspark_cnn.cluster.step_report import Paces
 from tfspark_cnn.cluster.topology import Role, Topology
 from tfspark_cnn.errors import ClusterError
 
@@ -81,10 +86,16 @@ class ClusterState:
     saved: Saved | None = None
     evaluations: list[Evaluated] = field(default_factory=list)
     feeds: Feeds = field(init=False)
+    lockstep: Lockstep = field(init=False)
+    paces: Paces = field(init=False)
+    warnings: list[str] = field(default_factory=list)
+    _said: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.nodes = {node.number: NodeState() for node in self.topology}
         self.feeds = Feeds(self.topology)
+        self.lockstep = Lockstep(self.topology)
+        self.paces = Paces({node.number: node.name for node in self.topology.data_nodes})
 
     # --- what nodes say ----------------------------------------------------------------------------------------------
 
@@ -146,6 +157,40 @@ class ClusterState:
                     f"{self.topology.nodes[number].name} has returned from map_fun, and {names} waits for it {where}",
                     hint="let map_fun do the same on chief and workers, as often",
                 )
+        self.lockstep.check_rest(
+            {number: "waits at ctx.barrier()" for here in self.barriers.values() for number in here}
+            | {number: "has returned from map_fun" for number in returned if number in trainers}
+        )
+
+    def _created(self, event: Created) -> list[Message]:
+        if self.phase not in (Phase.ABORTING, Phase.ENDED):
+            self.lockstep.create(event)
+            self._check_nobody_waits_for_returned()
+        return []
+
+    def _position(self, event: Position) -> list[Message]:
+        if self.phase in (Phase.ABORTING, Phase.ENDED):
+            return []
+        self.lockstep.move(event)
+        self._check_nobody_waits_for_returned()
+        self._warn(self.paces.take(event))
+        found = self.lockstep.first_nan()
+        if found is not None:
+            self._warn(
+                f"the loss became NaN or infinite on {', '.join(found[0])} first, in step {found[1]} of all epochs; to "
+                "do: look at that node's rows (Column(finite=True) refuses such), lower the learning rate, or pass "
+                "keras.callbacks.TerminateOnNaN() to ctx.callbacks()"
+            )
+        return []
+
+    def _warned(self, event: Warned) -> list[Message]:
+        self._warn(event.text, said_by=f"[{self.topology.nodes[event.node].name}] ")
+        return []
+
+    def _warn(self, text: str, *, said_by: str = "") -> None:
+        if text and text not in self._said:
+            self._said.add(text)
+            self.warnings.append(said_by + text)
 
     def _exited(self, event: Exited) -> list[Message]:
         lost = self.lose(event.node)  # an end without leave is a loss
@@ -230,6 +275,9 @@ class ClusterState:
         Failed: _failed,
         Arrived: _arrived,
         Joining: _joining,
+        Created: _created,
+        Position: _position,
+        Warned: _warned,
         Attached: _of_feed,
         Received: _of_feed,
         Consumed: _of_feed,

@@ -39,7 +39,7 @@ from keras.src.random import seed_generator
 from keras.src.trainers import trainer as base_trainer
 
 from tfspark_cnn.errors import CheckpointError, ConfigError, UnsupportedVersionError
-from tfspark_cnn.training import keras_gradients, keras_metrics, keras_moments, keras_seeds
+from tfspark_cnn.training import fit_calls, keras_gradients, keras_metrics, keras_moments, keras_seeds
 from tfspark_cnn.training.keras_gradients import is_mirrored, is_multi_worker
 
 log = logging.getLogger(__name__)
@@ -97,6 +97,29 @@ def install() -> None:
     _check_fit(pending)
     for replacement in pending:
         replacement.install()
+
+
+def refuse(error: UnsupportedVersionError) -> None:
+    """Lets `fit`, `evaluate` and `train_on_batch` of models over several nodes raise an error, where `install` did.
+
+    What Keras does there by itself is to fail somewhere inside, or to train something else.
+    """
+    for name in ("fit", "evaluate", "train_on_batch"):
+        original = getattr(keras.Model, name)
+        if not hasattr(original, _MARK):
+            successor = _refusing(original, error)
+            setattr(successor, _MARK, True)
+            setattr(keras.Model, name, successor)
+
+
+def _refusing(original: Callable[..., Any], error: UnsupportedVersionError) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def refused(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if is_multi_worker(self.distribute_strategy):
+            raise error
+        return original(self, *args, **kwargs)
+
+    return refused
 
 
 def own_share(dataset: tf.data.Dataset) -> tf.data.Dataset:
@@ -172,6 +195,8 @@ def _replacements() -> tuple[Replacement, ...]:
         Replacement(trainer, "predict", ("self", "x", "batch_size", "verbose", "steps", "callbacks"), _predict_share),
         Replacement(base_trainer.Trainer, "get_metrics_result", ("self",), keras_metrics.read_together),
         Replacement(base_trainer.Trainer, "reset_metrics", ("self",), keras_metrics.reset_locally),
+        Replacement(trainer, "fit", fit_calls.FIT, fit_calls.tell_fit),
+        Replacement(trainer, "evaluate", fit_calls.EVALUATE, fit_calls.tell_evaluate),
         Replacement(keras_trainer, "reduce_per_replica", ("values", "strategy", "reduction"), _reduce_locally),
         Replacement(keras_trainer, "TFEpochIterator", ("distribute_strategy", "args", "kwargs"), _iterate_shares),
         Replacement(keras_nn, "_compute_moments_sync", ("x", "axes", "keepdims"), keras_moments.of_joined_batch),
@@ -244,7 +269,7 @@ def _count_rows(original: Callable[..., Any]) -> Callable[..., Any]:
     def make(self: Any, step_function: Callable[[Any], Any]) -> Any:
         if not is_mirrored(self.distribute_strategy):
             return original(self, step_function)
-        counted = keras_gradients.counting_rows(step_function)
+        counted = keras_gradients.counting_rows(fit_calls.watched(step_function, self))
         if not is_multi_worker(self.distribute_strategy):
             return original(self, counted)
         _refuse_other_reductions(self)
@@ -425,9 +450,13 @@ def _iterate_shares(original: Any) -> Any:
             _refuse_outside_scope(distribute_strategy)
         share = is_mirrored(distribute_strategy) and own
         self._open_ended = share and self.num_batches is None
+        self._pace = fit_calls.pace_of_strategy(distribute_strategy) if self._is_fit else None
+        self._share = share
 
     @contextlib.contextmanager
     def catch_stop_iteration(self: Any) -> Iterator[None]:
+        if self._pace is not None:
+            self._pace.begin_epoch()
         if not self._open_ended:
             with original.catch_stop_iteration(self):
                 yield
@@ -440,20 +469,28 @@ def _iterate_shares(original: Any) -> Any:
             self._current_iterator = None
             self.data_adapter.on_epoch_end()
 
+    successors = {
+        "__init__": init,
+        "catch_stop_iteration": catch_stop_iteration,
+        "_enumerate_iterator": _skipping(original._enumerate_iterator),
+        "_interrupted_warning": _warn_of_end,
+    }
+    return type("ShareEpochIterator", (original,), successors)
+
+
+def _skipping(original: Callable[[Any], Iterator[tuple[int, int, Any]]]) -> Callable[[Any], Iterator[Any]]:
+    """Replaces `EpochIterator._enumerate_iterator`: see `skip_steps`."""
+
     def enumerate_iterator(self: Any) -> Iterator[tuple[int, int, Any]]:
         skipped = _SKIP.get() if self._is_fit else 0
-        for begin, end, iterator in original._enumerate_iterator(self):
+        for begin, end, iterator in original(self):
             if begin < skipped:
                 _SKIP.set(0)
                 _drop(iterator, end + 1 - begin, skipped)
                 continue
             yield begin - skipped, end - skipped, iterator
 
-    return type(
-        "ShareEpochIterator",
-        (original,),
-        {"__init__": init, "catch_stop_iteration": catch_stop_iteration, "_enumerate_iterator": enumerate_iterator},
-    )
+    return enumerate_iterator
 
 
 def _drop(iterator: Iterator[Any], batches: int, skipped: int) -> None:
@@ -463,3 +500,19 @@ def _drop(iterator: Iterator[Any], batches: int, skipped: int) -> None:
                 f"the checkpoint is of other data: it was made after step {skipped} of an epoch, which has fewer now",
                 hint="use another model_dir, or delete its checkpoints folder",
             )
+
+
+def _warn_of_end(self: Any) -> None:
+    """Replaces `EpochIterator._interrupted_warning`, whose cure, `repeat()`, is none for a share."""
+    if self._share and self._pace is not None and self.steps_per_epoch:
+        self._pace.warn(_too_many_steps(self.steps_per_epoch, self._pace.steps))
+        return
+    super(type(self), self)._interrupted_warning()
+
+
+def _too_many_steps(wanted: int, found: int) -> str:
+    return (
+        f"fit was called with steps_per_epoch={wanted}, and its data ended after {found} steps of an epoch, on every "
+        "node; the epoch ends there; to do: leave out steps_per_epoch, as each pass over ctx.dataset is an epoch, or "
+        "feed more"
+    )

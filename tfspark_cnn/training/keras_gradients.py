@@ -26,6 +26,7 @@ import keras
 import tensorflow as tf
 
 from tfspark_cnn.errors import ConfigError
+from tfspark_cnn.training.pace import pace_of
 
 # A context variable, as replicas are traced in threads of their own: the step and its optimizer share one thread.
 _ROWS: ContextVar[Any] = ContextVar(
@@ -153,10 +154,15 @@ def _all_reduced(gradients: Sequence[Any], *, exact: Sequence[Any] = ()) -> list
     travels_as = getattr(replica.strategy.extended, _TRAVELS_AS, tf.float32)
     sent = [*(tf.cast(one, travels_as) if _is_dense_float32(one) else one for one in gradients), *exact]
     received: dict[int, Any] = {}
+    pace = pace_of(replica.strategy)
+    if pace is not None:
+        pace.ready(sent)
     for dtype in dict.fromkeys(one.dtype for one in sent):
         places = [place for place, one in enumerate(sent) if one.dtype == dtype]
         sums = replica.all_reduce(tf.distribute.ReduceOp.SUM, [sent[place] for place in places])
         received.update(zip(places, sums, strict=True))
+    if pace is not None:
+        pace.summed(list(received.values()))
     restored = (received[place] for place in range(len(sent)))
     return [
         tf.cast(one, asked.dtype) if isinstance(asked, tf.Tensor) else one
@@ -191,7 +197,17 @@ def all_reduce_once(original: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(original)
     def all_reduce(self: Any, grads_and_vars: Any) -> Any:
-        return list(grads_and_vars) if hasattr(self, _REDUCED) else original(self, grads_and_vars)
+        if hasattr(self, _REDUCED):
+            return list(grads_and_vars)
+        strategy = tf.distribute.get_strategy()
+        pace = pace_of(strategy) if is_multi_worker(strategy) else None
+        if pace is None:
+            return original(self, grads_and_vars)
+        grads_and_vars = list(grads_and_vars)
+        pace.ready([gradient for gradient, _ in grads_and_vars])
+        summed = original(self, grads_and_vars)
+        pace.summed([gradient for gradient, _ in summed])
+        return summed
 
     return all_reduce
 

@@ -11,6 +11,8 @@ from tfspark_cnn import env
 from tfspark_cnn.cluster.strategy_options import StrategyOptions
 from tfspark_cnn.errors import ClusterError, ReplicaCountError, UnsupportedVersionError
 from tfspark_cnn.training import keras_fit, keras_gradients
+from tfspark_cnn.training.keras_gradients import is_multi_worker
+from tfspark_cnn.training.pace import Line, Pace, pace_of
 
 log = logging.getLogger(__name__)
 
@@ -19,7 +21,7 @@ _DEFAULTS = StrategyOptions()
 
 
 def multi_worker_mirrored(
-    *, num_workers: int, local_gpus: int, node: str, options: StrategyOptions = _DEFAULTS
+    *, num_workers: int, local_gpus: int, node: str, options: StrategyOptions = _DEFAULTS, line: Line | None = None
 ) -> Any:
     """Makes the MultiWorkerMirroredStrategy that TF_CONFIG describes, and makes `model.fit` work under it.
 
@@ -31,6 +33,7 @@ def multi_worker_mirrored(
         local_gpus: GPUs of each node, 0 for CPU.
         node: this node, as `worker:1`, for errors.
         options: precision, and how gradients travel; the same on all nodes.
+        line: to the coordinator, which is told how far this node is; None: nobody is.
 
     Returns:
         A `tf.distribute.MultiWorkerMirroredStrategy` with `num_workers * max(1, local_gpus)` replicas.
@@ -38,14 +41,16 @@ def multi_worker_mirrored(
     Raises:
         ReplicaCountError: TF_CONFIG is missing or has other workers, or the GPUs are others.
         ClusterError: TensorFlow was used before, or the workers did not find each other.
-        UnsupportedVersionError: see `keras_fit.install`.
+
+    With another Keras than `keras_fit.install` knows, loops over `strategy.run` work, `model.fit` is refused when it is
+    called, and a warning says so here.
 
     Example:
         >>> strategy = multi_worker_mirrored(num_workers=2, local_gpus=0, node="worker:1")
         >>> with strategy.scope():
         ...     model = keras.Sequential([...])
     """
-    _install()
+    refusal = _install(node)
     # Before the strategy: with workers missing from TF_CONFIG each would train a model of its own, with too many it
     # would wait for those that never come.
     _check_workers(num_workers, node)
@@ -62,16 +67,29 @@ def multi_worker_mirrored(
     _deal_shares(strategy)
     if options.precision is not None:
         tf.keras.mixed_precision.set_global_policy(str(options.precision))  # of the Keras that tf.keras is
+    if is_multi_worker(strategy):
+        if refusal is not None and not env.legacy_keras():
+            keras_fit.refuse(refusal)
+        if line is not None:
+            Pace.attach(strategy, line)
     return strategy
 
 
-def _install() -> None:
+def rest(strategy: Any) -> None:
+    """Tells the coordinator how far this node is, before it does nothing for others."""
+    pace = pace_of(strategy)
+    if pace is not None:
+        pace.rest()
+
+
+def _install(node: str) -> UnsupportedVersionError | None:
+    """Makes `model.fit` work, or gives why it will not."""
     try:
         keras_fit.install()
     except UnsupportedVersionError as error:
-        if not env.legacy_keras():
-            raise
-        log.warning("only models of tf.keras, which is Keras 2 here, train on several nodes: %s", error.message)
+        log.warning("[%s] model.fit of Keras 3 will be refused on several nodes: %s", node, error)
+        return error
+    return None
 
 
 def _deal_shares(strategy: Any) -> None:

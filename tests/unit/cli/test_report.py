@@ -11,6 +11,7 @@ import pytest
 from rich.console import Console
 
 from tfspark_cnn.cli.report import RunReport, summarize
+from tfspark_cnn.cluster.step_report import StepFigures, StepReport
 from tfspark_cnn.errors import ClusterError
 
 TIMINGS = {"stop": 0.5, "start": 12.0, "feed": 3.0}
@@ -83,3 +84,18 @@ def test_paths_below_the_working_folder_are_shown_from_there(tmp_path: Path, mon
 def test_a_run_without_an_accuracy_is_an_error() -> None:
     with pytest.raises(ClusterError, match=r"(?s)expected the chief to return a test accuracy.*spark\.log"):
         summarize([None, {"node": "worker:0"}], timings={})
+
+
+def test_a_straggler_is_in_the_table_and_in_the_json() -> None:
+    nodes = (StepFigures("chief:0", 100, 2.0), StepFigures("worker:0", 100, 21.0))
+    report = summarize(results(), timings=TIMINGS, steps=StepReport(nodes, ("worker:0",)))
+    assert "worker:0 is a straggler: 210 ms per step of its own, the others 20 ms" in shown(report)
+    told = json.loads(json.dumps(report.as_dict()))["steps"]
+    assert told["stragglers"] == ["worker:0"]
+    assert told["nodes"][1] == {"name": "worker:0", "steps": 100, "own_s": 21.0, "mean_s": 0.21}
+
+
+def test_steps_that_were_not_measured_are_left_out() -> None:
+    report = summarize(results(), timings=TIMINGS, steps=StepReport((StepFigures("chief:0", 0, 0.0),)))
+    assert report.steps is None and report.as_dict()["steps"] is None
+    assert "own time per step" not in shown(report)

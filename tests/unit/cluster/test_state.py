@@ -15,9 +15,11 @@ from tfspark_cnn.cluster.messages import (
     Arrived,
     Attached,
     BarrierPassed,
+    CheckpointWritten,
     Consumed,
     Detached,
     Entered,
+    Evaluated,
     Exited,
     Failed,
     Joining,
@@ -26,7 +28,11 @@ from tfspark_cnn.cluster.messages import (
     Received,
     Report,
     Reserved,
+    Resumed,
     Returned,
+    Saved,
+    StopTraining,
+    TrainingOver,
 )
 from tfspark_cnn.cluster.state import ClusterState, Phase
 from tfspark_cnn.cluster.topology import Role, Topology, plan
@@ -90,7 +96,7 @@ RETURN_FULL = [*RUN_FULL, Returned(1), Returned(2), Returned(3)]
         (plan(1), [*entered(0), Returned(0), Exited(0)], Phase.ENDED, []),
         (plan(2), [*RUN, Returned(0), Returned(1)], Phase.LEAVING, [Leave(1)]),
         # A ps never returns; it is let go with the others. An evaluator is waited for.
-        (FULL, [*RUN_FULL, Returned(1), Returned(3)], Phase.RUNNING, []),
+        (FULL, [*RUN_FULL, Returned(1), Returned(3)], Phase.RUNNING, [TrainingOver(2)]),
         (FULL, RETURN_FULL, Phase.LEAVING, [Leave(0), Leave(2), Leave(3)]),
         (FULL, [*RETURN_FULL, Exited(3), Exited(2)], Phase.LEAVING, []),
         (FULL, [*RETURN_FULL, Exited(3), Exited(2), Exited(0)], Phase.LEAVING, [Leave(1)]),
@@ -102,6 +108,21 @@ def test_nodes_are_let_go_when_all_have_returned_and_the_chief_last(
 ) -> None:
     state, sent = after(topology, events)
     assert (state.phase, sent) == (phase, out)
+
+
+def test_an_evaluator_hears_of_each_checkpoint_and_of_the_end_and_may_ask_for_it() -> None:
+    state, sent = after(FULL, [*RUN_FULL, Resumed(1, 8, 0)])
+    assert (sent, state.saved_step, state.resumed_step) == ([], 8, 8)
+    assert state.handle(Saved(1, 12, 1, "checkpoint-12")) == [CheckpointWritten(2, 12, "checkpoint-12")]
+    assert state.saved_step == 12
+    assert state.handle(Evaluated(2, 12, "checkpoint-12", {"loss": 1.0}, best=True)) == []
+    asked = state.handle(Evaluated(2, 16, "checkpoint-16", {"loss": 2.0}, stop=True))
+    reason = "evaluator:0 found no better checkpoint after step 16"
+    assert asked == [StopTraining(1, reason), StopTraining(3, reason)]
+    assert [one.step for one in state.evaluations] == [12, 16]
+    assert state.handle(Returned(1)) == []
+    assert state.handle(Returned(3)) == [TrainingOver(2)]
+    assert state.handle(Saved(1, 20, 2, "checkpoint-20")) == [CheckpointWritten(2, 20, "checkpoint-20")]
 
 
 @pytest.mark.parametrize(
