@@ -18,9 +18,7 @@ _SYNCHRONOUS = ("chief", "worker")
 _DEFAULTS = StrategyOptions()
 
 
-def multi_worker_mirrored(
-    *, num_workers: int, local_gpus: int, node: str, options: StrategyOptions = _DEFAULTS
-) -> Any:
+def multi_worker_mirrored(*, num_workers: int, local_gpus: int, node: str, options: StrategyOptions = _DEFAULTS) -> Any:
     """Makes the MultiWorkerMirroredStrategy that TF_CONFIG describes, and makes `model.fit` work under it.
 
     It must be the first thing that a process does with TensorFlow. Call it once and keep what it returns: another call
