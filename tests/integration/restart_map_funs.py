@@ -150,7 +150,7 @@ def callbacks(plan, ctx, reaper, steps):
 
     class AfterSaving(keras.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):
-            if ctx._session is not None and ctx._session.position.steps % EVERY_STEPS == 0:
+            if ctx._checkpoints._session.position.steps % EVERY_STEPS == 0:
                 reaper.at("save")  # it was handed to the thread that writes just now
 
     stop = keras.callbacks.EarlyStopping(monitor="val_loss", patience=50, restore_best_weights=False)

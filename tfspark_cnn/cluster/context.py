@@ -8,28 +8,15 @@ from __future__ import annotations
 
 import getpass
 import itertools
-import queue
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from tfspark_cnn.checkpoints.keeper import Keeper
 from tfspark_cnn.checkpoints.options import Checkpoints
-from tfspark_cnn.checkpoints.retention import Entry
-from tfspark_cnn.checkpoints.store import CheckpointStore, entry_of
+from tfspark_cnn.checkpoints.store import CheckpointStore
 from tfspark_cnn.cluster.link import Link
-from tfspark_cnn.cluster.messages import (
-    Arrived,
-    BarrierPassed,
-    CheckpointWritten,
-    Evaluated,
-    Joining,
-    Report,
-    Resumed,
-    Saved,
-    StopTraining,
-    TrainingOver,
-)
+from tfspark_cnn.cluster.messages import Arrived, BarrierPassed, Joining, Report
+from tfspark_cnn.cluster.node_checkpoints import NodeCheckpoints
 from tfspark_cnn.cluster.node_feeds import NodeFeeds
 from tfspark_cnn.cluster.node_plan import NodePlan
 from tfspark_cnn.cluster.ports import HeldPort
@@ -84,11 +71,9 @@ class NodeContext:
         self._release_port = plan.options.release_port
         self._link, self._feeds, self._port = link, feeds, held_port
         self._strategy: Any = None
-        self._session: Any = None
-        self._options = plan.options
         self._strategy_options = StrategyOptions()
         self._barrier = _Barrier(link)
-        self._told = _Told(link)
+        self._checkpoints = NodeCheckpoints(plan, link, feeds)
 
     @property
     def num_epochs(self) -> int:
@@ -311,7 +296,6 @@ class NodeContext:
         from tfspark_cnn.training.callbacks import callbacks
         from tfspark_cnn.training.legacy_keras import adapted
 
-        session = self._checkpoint_session() if self.model_dir and checkpoints is not None else None
         ours = callbacks(
             self.report,
             node=f"{self.job_name}-{self.task_index}",
@@ -321,46 +305,10 @@ class NodeContext:
             rows_trained=lambda: self._feeds.rows_taken,
             rows_skipped=lambda: self._feeds.rows_skipped,
             num_workers=self.num_workers,
-            session=session,
+            session=self._checkpoints.session(checkpoints),
             checkpoints=checkpoints or _CHECKPOINTS,
         )
         return adapted(ours)
-
-    def _checkpoint_session(self) -> Any:
-        """Gives what this process knows of checkpoints: one, for all calls of `fit`."""
-        from tfspark_cnn.training.resuming import Session, Surroundings
-
-        if self._session is None:
-            number = self._link.node
-            around = Surroundings(
-                is_chief=self.is_chief,
-                keeper=self._keeper,
-                places=self._feeds.places,
-                last_begun=self._feeds.last_begun,
-                resume=self._feeds.resume,
-                identity={"num_workers": self.num_workers, "seed": self.seed},
-                wants_stop=self._told.stops.is_set,
-                resumed=lambda at: self._link.send(Resumed(number, at.steps, at.epoch)) if self.is_chief else None,
-            )
-            self._session = Session(around)
-        return self._session
-
-    def _keeper(self, checkpoints: Checkpoints) -> Keeper:
-        options = self._options
-
-        def written(entry: Entry, meta: Mapping[str, Any]) -> None:
-            metrics = {name: values[-1] for name, values in meta["history"]["history"].items()}
-            self._link.send(Saved(self._link.node, entry.step, meta["position"]["epoch"], entry.name, metrics))
-
-        return Keeper.open(
-            str(self.model_dir),
-            run=f"{options.run_id}-{options.attempt}",
-            before=[f"{options.run_id}-{number}" for number in range(1, options.attempt)],
-            address=options.coordinator.removeprefix("grpc://"),
-            options=checkpoints,
-            judges="evaluator" not in self.cluster_spec,
-            written=written,
-        )
 
     def evaluate_checkpoints(
         self, model: Any, data: Any, *, monitor: str = "loss", patience: int | None = None
@@ -393,28 +341,23 @@ class NodeContext:
             raise ConfigError(f"patience is {patience!r}, expected 1 or more", hint="leave it out to train to the end")
         from tfspark_cnn.training.evaluator import Evaluator
 
-        def tell(entry: Entry, metrics: dict[str, float], best: bool, stop: bool) -> None:
-            self._link.send(Evaluated(self._link.node, entry.step, entry.name, metrics, best=best, stop=stop))
-
         evaluator = Evaluator(
             model,
             CheckpointStore(self.model_dir),
             monitor=monitor,
             patience=patience,
-            tell=tell,
+            tell=self._checkpoints.scored,
             log_dir=f"{self.log_dir}/evaluator-{self.task_index}" if self.log_dir else None,
         )
-        return evaluator.run(self._told.checkpoints(), data)
+        return evaluator.run(self._checkpoints.as_written(), data)
 
     def finish(self) -> None:
         """Called when map_fun has returned: everything that it wanted to keep is written."""
-        if self._session is not None:
-            self._session.flush()
+        self._checkpoints.flush()
 
     def leave(self) -> None:
         """Called when all nodes have returned: the run came to its end."""
-        if self._session is not None:
-            self._session.close(ended=True)
+        self._checkpoints.end()
 
     def report(self, **metrics: Any) -> None:
         """Tells the driver figures of the running map_fun. Never waits; a newer report replaces one not sent yet.
@@ -499,26 +442,6 @@ class _Barrier:
     def _event(self, number: int) -> threading.Event:
         with self._lock:
             return self._passed.setdefault(number, threading.Event())
-
-
-class _Told:
-    """What the coordinator tells of the training as a whole.
-
-    Attributes:
-        stops: set when training is to end soon.
-    """
-
-    def __init__(self, link: Link) -> None:
-        self.stops = threading.Event()
-        self._written: queue.SimpleQueue[CheckpointWritten | None] = queue.SimpleQueue()  # one for a checkpoint
-        link.on(StopTraining, lambda message: self.stops.set())
-        link.on(CheckpointWritten, self._written.put)
-        link.on(TrainingOver, lambda message: self._written.put(None))
-
-    def checkpoints(self) -> Iterator[Entry]:
-        """Gives checkpoints as they are written, until training has ended."""
-        while (message := self._written.get()) is not None:  # from the chief; this process ends if it does
-            yield entry_of(message.name)
 
 
 MapFun = Callable[[Any, NodeContext], Any]
