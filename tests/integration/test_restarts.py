@@ -77,7 +77,7 @@ def test_nodes_that_die_in_every_phase_change_nothing(spark, whole, tmp_path):
     assert resumed == sorted(resumed) and len(set(resumed)) >= 4, "each goes on further than the one before"
     recovered = [one.recovery_s for one in attempts if one.recovery_s is not None]
     print("from a death to the next step, s:", *(f"{one:.1f}" for one in recovered), f"; to the first: {started_s:.1f}")
-    assert recovered and min(recovered) <= started_s + START_S
+    assert sorted(recovered)[len(recovered) // 2] <= started_s + START_S
 
 
 def test_a_driver_that_was_restarted_goes_on_with_the_same_model_and_data_alone(spark, whole, tmp_path):
