@@ -172,18 +172,30 @@ class Feeds:
     ) -> tuple[Feed, list[Message]]:
         """Begins a feed; gives it, and the news for all data nodes."""
         shares = tuple(node.number for node in self.topology.data_nodes)
+        told = tuple(node.number for node in self.topology.trainers)  # a chief that takes no rows counts the epochs
         self.opened[queue] = self.opened.get(queue, 0) + 1
         name = f"{queue}-{self.opened[queue]}"
         in_all = num_epochs if train_epochs is None else train_epochs
         opened = FeedOpened(-1, queue, name, schema, num_epochs, train_epochs=in_all, once=once)
         feed = self.by_id[name] = Feed(opened, shares)
-        return feed, [dataclasses.replace(opened, node=number) for number in shares]
+        return feed, [dataclasses.replace(opened, node=number) for number in told]
+
+    def repeat(self, number: int) -> list[Message]:
+        """Says again, to a process that has taken the place of another, which feeds there are and what is closed.
+
+        Of each queue that is the newest feed; its rows are to be sent again.
+        """
+        newest = {feed.opened.queue: feed for feed in self.by_id.values()}
+        for feed in newest.values():
+            feed.received.pop(number, None)
+        opened = [dataclasses.replace(feed.opened, node=number) for feed in newest.values()]
+        return [*opened, *(QueueClosed(number, queue) for queue in sorted(self.closed))]
 
     def close(self, queues: Iterable[str]) -> list[Message]:
         """Says that no further feed will come on these queues."""
         fresh = [queue for queue in queues if queue not in self.closed]
         self.closed.update(fresh)
-        return [QueueClosed(node.number, queue) for queue in fresh for node in self.topology.data_nodes]
+        return [QueueClosed(node.number, queue) for queue in fresh for node in self.topology.trainers]
 
     def detach(self, queue: str, number: int) -> None:
         """Takes note that a node wants no more rows of a queue."""

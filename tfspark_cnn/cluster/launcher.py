@@ -70,7 +70,7 @@ class Launch:
 
     def _collect(self) -> None:
         context = self.spark.sparkContext
-        nodes = len(self.task.topology)
+        nodes = len(self.task.nodes)
         context.setJobGroup(self.group, f"TensorFlow cluster of {nodes} nodes", interruptOnCancel=True)
         context.addJobTag(NODES_TAG)
         frame = self.spark.range(0, nodes, 1, nodes)

@@ -76,6 +76,17 @@ class Failed(Message):
 
 
 @dataclass(frozen=True)
+class Restarting(Message):
+    """The process of a worker has died, and its Spark task starts another: the parameter servers have all it knew."""
+
+    host: str
+    message: str
+    exit_code: int | None = None
+    signal: str | None = None
+    stderr_tail: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
 class Exited(Message):
     """The process of a node has ended after it was let go or told to stop."""
 
@@ -90,6 +101,11 @@ class Arrived(Message):
 @dataclass(frozen=True)
 class Joining(Message):
     """A node makes its training strategy, which waits for all other data nodes to do so."""
+
+
+@dataclass(frozen=True)
+class TrainingEnded(Message):
+    """The chief needs the workers that take its steps no more."""
 
 
 @dataclass(frozen=True)
@@ -217,6 +233,11 @@ class BarrierPassed(Message):
 
 
 @dataclass(frozen=True)
+class Dismissed(Message):
+    """The chief has no further step for this worker."""
+
+
+@dataclass(frozen=True)
 class Leave(Message):
     """The process may end now."""
 
@@ -238,7 +259,7 @@ _KINDS = {
     for kind in (
         Reserved, Entered, Report, Returned, Failed, Exited, Arrived, Joining, Attached, Received, Consumed,
         Detached, FeedOpened, ReceivedSeen, StepsReady, FeedComplete, ReaderAgreed, QueueClosed, BarrierPassed,
-        Leave, Abort, Alive,
+        Restarting, TrainingEnded, Dismissed, Leave, Abort, Alive,
     )
 }  # fmt: skip
 

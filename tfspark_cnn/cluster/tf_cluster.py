@@ -21,6 +21,7 @@ import cloudpickle
 from tfspark_cnn import env
 from tfspark_cnn.cluster import feed_data, policy, slots, streams, topology
 from tfspark_cnn.cluster.coordinator import Coordinator, addresses
+from tfspark_cnn.cluster.driver_nodes import DriverNodes
 from tfspark_cnn.cluster.feed_events import FeedEvents
 from tfspark_cnn.cluster.feed_job import FeedJob
 from tfspark_cnn.cluster.feed_report import FeedReport
@@ -28,6 +29,7 @@ from tfspark_cnn.cluster.launcher import Launch
 from tfspark_cnn.cluster.node_feeds import schema_text
 from tfspark_cnn.cluster.node_plan import Cache, RunOptions
 from tfspark_cnn.cluster.node_task import NodeTask
+from tfspark_cnn.cluster.resending import Resending
 from tfspark_cnn.cluster.state import ClusterState
 from tfspark_cnn.cluster.streams import MicroBatches, Streams
 from tfspark_cnn.errors import (
@@ -84,7 +86,9 @@ class TFCluster:
         self._jobs: list[FeedJob] = []
         self._reports: deque[FeedReport] = deque(maxlen=REPORTS_KEPT)
         self._streams = Streams()
+        self._resending = Resending(coordinator)
         self._tensorboard: Any = None
+        self._driver_nodes: DriverNodes | None = None
         self._finalizer = weakref.finalize(self, _end, coordinator, launch)  # also runs when the program ends
 
     # --- run ---------------------------------------------------------------------------------------------------------
@@ -127,7 +131,8 @@ class TFCluster:
             tensorboard: whether to start TensorBoard on `log_dir`.
             input_mode: whether Spark feeds the nodes (`SPARK`) or they read files (`TENSORFLOW`).
             log_dir: where event files go.
-            driver_ps_nodes: not supported yet.
+            driver_ps_nodes: whether the ps run as processes on the driver's host, where they need no slots. Executors
+                must reach it at `spark.driver.host`.
             master_node: `"chief"`, or None: the first worker leads.
             reservation_timeout: seconds within which all nodes must be up.
             queues: names of the feeds that there may be.
@@ -159,11 +164,12 @@ class TFCluster:
         plan = topology.plan(num_executors, num_ps=num_ps, master_node=master_node, eval_node=eval_node)
         gpu_counts = topology.gpu_counts(gpus_per_node)
         fed = _input_mode(input_mode) is InputMode.SPARK
-        _check(driver_ps_nodes=driver_ps_nodes, reservation_timeout=reservation_timeout, tensorboard=tensorboard,
+        _check(driver_ps_nodes=driver_ps_nodes and not num_ps, reservation_timeout=reservation_timeout, tensorboard=tensorboard,
                log_dir=log_dir)  # fmt: skip
         payload = _payload(map_fun, tf_args)
         profile = resource_profile or _profile(spark, gpu_counts if gpus_per_node is not None else {})
-        slots.check(spark.sparkContext, nodes=len(plan), feeders=int(fed), profile=profile)
+        on_driver = [node for node in plan if driver_ps_nodes and node.role is topology.Role.PS]
+        slots.check(spark.sparkContext, nodes=len(plan) - len(on_driver), feeders=int(fed), profile=profile)
         secret = secrets.token_urlsafe(32)
         coordinator = _coordinator(spark, plan, secret)
         coordinator.feed_events = _feed_events(log_dir) if fed else None
@@ -182,11 +188,14 @@ class TFCluster:
             release_port=release_port,
             extra_env=dict(node_env or {}),
         )
-        task = NodeTask(plan, options, payload, gpu_counts)
+        own = DriverNodes(plan, on_driver, host=_driver_address(spark)[0])
+        task = NodeTask(plan, options, payload, gpu_counts, elsewhere=own.addresses)
         launch = Launch(spark, task, profile, group=options.run_id, ended=coordinator.end_job)
         cluster = cls(spark, coordinator, launch, options)
+        cluster._driver_nodes = own
         with cluster._cancelled_on_error():
             launch.start()
+            own.start(coordinator, options)
             cluster._await_start(reservation_timeout)
             if tensorboard:
                 cluster._start_tensorboard()
@@ -374,10 +383,11 @@ class TFCluster:
             return news
 
         self._coordinator.act(open_feed)
-        inboxes = tuple(inbox for inbox in addresses(self._coordinator.state) if inbox is not None)
-        feeder = Feeder(opened[0], inboxes, self._options.secret, schema)
+        feeder = Feeder(opened[0], self._resending.inboxes(), self._options.secret, schema)
         group = f"{self._options.run_id}-{opened[0]}"
         job = FeedJob(self._spark, data, feeder, group, f"feed {opened[0]} of {self._options.run_id}", self._fed)
+        job.again = self._resending.again
+        self._resending.keep(job)
         self._jobs.append(job)
         job.start()
         return job
@@ -385,8 +395,7 @@ class TFCluster:
     def _fed(self, job: FeedJob) -> None:
         """Called when a feed job has ended: tells the nodes the totals, so that they can plan the rest."""
         if job.failure is None:
-            feed = job.feeder.feed
-            self._coordinator.act(lambda state: state.feeds.by_id[feed].finish(job.totals, len(job.sent)))
+            self._resending.finish(job)
         self._coordinator.wake()
 
     def _await_job(self, job: FeedJob, qname: str, feed_timeout: float) -> None:
@@ -565,6 +574,11 @@ class TFCluster:
         """
         return list(self._reports)
 
+    def replaced_nodes(self) -> list[str]:
+        """Says which workers' processes have died and were started again, and why; with parameter servers only."""
+        state = self._coordinator.state
+        return [f"{state.topology.nodes[one.node].name} ({one.host}) {one.message}" for one in state.replaced]
+
     @property
     def refused_calls(self) -> int:
         """How many calls strangers made: without the secret of the cluster, or with what no part of it sends.
@@ -621,8 +635,11 @@ class TFCluster:
         self._stopped = True
         for job in self._jobs:
             job.cancel()
+        self._resending.close()
         self._streams.close()
         self._launch.join(STOP_S)
+        if self._driver_nodes is not None:
+            self._driver_nodes.close()
         if self._tensorboard is not None:
             self._tensorboard.stop()
         self._finalizer.detach()
@@ -676,7 +693,7 @@ def _cache(cache: str, cache_bytes: int | None) -> Cache:
 
 def _check(*, driver_ps_nodes: bool, reservation_timeout: float, tensorboard: bool, log_dir: str | None) -> None:
     if driver_ps_nodes:
-        raise ConfigError("driver_ps_nodes=True is not supported yet", hint="leave it out: ps nodes run on executors")
+        raise ConfigError("driver_ps_nodes=True expected parameter servers, and num_ps is 0", hint="pass num_ps=1")
     if not reservation_timeout > 0:
         raise ConfigError(f"reservation_timeout is {reservation_timeout!r} s, expected more than 0", hint="pass 600")
     if tensorboard and not log_dir:
