@@ -164,11 +164,13 @@ class NodeContext:
             failures.append(error)
             self._dismissed.set()
 
-        RowServer(self.task_index, open_dataset=opened, failed=failed).install()
+        rows = RowServer(self.task_index, open_dataset=opened, failed=failed)
+        rows.install()
         serve()
         if self._release_port:
             self.release_port()
         self._dismissed.wait()  # for the chief; this process ends if another node fails
+        rows.uninstall()
         if failures:
             raise failures[0]
 

@@ -1,8 +1,8 @@
 """Brings the rows of a worker that has died to the process that has taken its place.
 
 Dealing depends on the data and the number of workers alone, so Spark can compute a share again: the job of the feed
-runs once more, and sends to that one inbox. Where the job was still under way, it is run again as a whole, and the other
-inboxes skip what they hold.
+runs once more, and sends to that one inbox. Where the job was still under way, it is run again as a whole, and the
+other inboxes skip what they hold.
 """
 
 from __future__ import annotations

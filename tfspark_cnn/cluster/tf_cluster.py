@@ -164,8 +164,8 @@ class TFCluster:
         plan = topology.plan(num_executors, num_ps=num_ps, master_node=master_node, eval_node=eval_node)
         gpu_counts = topology.gpu_counts(gpus_per_node)
         fed = _input_mode(input_mode) is InputMode.SPARK
-        _check(driver_ps_nodes=driver_ps_nodes and not num_ps, reservation_timeout=reservation_timeout, tensorboard=tensorboard,
-               log_dir=log_dir)  # fmt: skip
+        _check(driver_ps_nodes=driver_ps_nodes, num_ps=num_ps, reservation_timeout=reservation_timeout,
+               tensorboard=tensorboard, log_dir=log_dir)  # fmt: skip
         payload = _payload(map_fun, tf_args)
         profile = resource_profile or _profile(spark, gpu_counts if gpus_per_node is not None else {})
         on_driver = [node for node in plan if driver_ps_nodes and node.role is topology.Role.PS]
@@ -691,8 +691,10 @@ def _cache(cache: str, cache_bytes: int | None) -> Cache:
     return Cache(cache)
 
 
-def _check(*, driver_ps_nodes: bool, reservation_timeout: float, tensorboard: bool, log_dir: str | None) -> None:
-    if driver_ps_nodes:
+def _check(
+    *, driver_ps_nodes: bool, num_ps: int, reservation_timeout: float, tensorboard: bool, log_dir: str | None
+) -> None:
+    if driver_ps_nodes and not num_ps:
         raise ConfigError("driver_ps_nodes=True expected parameter servers, and num_ps is 0", hint="pass num_ps=1")
     if not reservation_timeout > 0:
         raise ConfigError(f"reservation_timeout is {reservation_timeout!r} s, expected more than 0", hint="pass 600")

@@ -56,6 +56,7 @@ class ParameterServers:
         strategy: the `tf.distribute.ParameterServerStrategy`; make and compile models in its scope.
         coordinator: the `ClusterCoordinator`, for loops of your own.
         num_workers: how many workers take steps.
+        rows_trained: rows of all steps of `fit` so far.
 
     Example:
         >>> def train(servers):                                           # doctest: +SKIP
@@ -73,7 +74,7 @@ class ParameterServers:
             ClusterError: TensorFlow was used before, or does not find them.
         """
         self._chief = chief
-        self._rows_trained = 0
+        self.rows_trained = 0
         self._steps: dict[tuple[int, int], tuple[Any, async_step.Steps]] = {}  # the model stays, and so does its id
         try:
             resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
@@ -212,7 +213,7 @@ class ParameterServers:
             )
         if isinstance(epochs, bool) or not isinstance(epochs, int) or not 0 <= initial_epoch <= epochs or not epochs:
             raise ConfigError(
-                f"fit got epochs={epochs!r} and initial_epoch={initial_epoch!r}, expected 1 or more and at most as many",
+                f"fit got epochs={epochs!r} after initial_epoch={initial_epoch!r}, expected 1 or more in all",
                 hint="pass epochs=ctx.num_epochs in InputMode.SPARK, where cluster.train was given them",
             )
         async_step.check(model, self.strategy)
@@ -228,7 +229,7 @@ class ParameterServers:
         return self._steps[key][1]
 
     def _callbacks(self, model: Any, own: Sequence[Any], epochs: int) -> Any:
-        log_dir, rows = self._chief.log_dir, lambda: self._rows_trained
+        log_dir, rows = self._chief.log_dir, lambda: self.rows_trained
         ours = node_callbacks.callbacks(
             self._chief.report, is_chief=True, log_dir=log_dir, rows_trained=rows, own=own, node="chief-0"
         )
@@ -241,7 +242,7 @@ class ParameterServers:
         steps = self._prepared(model, data)
         totals = self._pass(steps.train, data, first=done, most_steps=steps_per_epoch)
         model.optimizer.iterations.assign(done + totals.steps)
-        self._rows_trained += totals.rows
+        self.rows_trained += totals.rows
         if not totals.rows:
             raise ConfigError(
                 "an epoch had no rows: the datasets of all workers are empty",

@@ -86,7 +86,6 @@ class RowServer:
         self._passes: dict[int, tuple[_Opened, Iterator[Any]]] = {}
         self._begun = threading.Condition()
         self._begun_passes = 0
-        # TensorFlow refers to them weakly.
         self._functions = {
             OPEN: self._guarded(self.open),
             BEGIN: self._guarded(self.begin),
@@ -96,18 +95,23 @@ class RowServer:
         }
 
     def install(self) -> None:
-        """Lets steps find this server.
+        """Lets steps find this server. TensorFlow refers to it weakly: keep it until `uninstall`.
 
         Raises:
             ClusterError: TensorFlow keeps its functions elsewhere.
         """
-        registry = getattr(getattr(script_ops, "_py_funcs", None), "_funcs", None)
+        registry = _registry()
         if registry is None:
             raise ClusterError(
                 f"TensorFlow {tf.__version__} keeps the functions of PyFunc elsewhere than 2.21 does",
                 hint="pip install 'tensorflow>=2.21,<2.22'",
             )
         registry.update(self._functions)
+
+    def uninstall(self) -> None:
+        """Lets steps find it no more."""
+        for token in self._functions:
+            _registry().pop(token, None)
 
     def open(self, request: bytes) -> bytes:
         """Gives dtype and shape of each column of a batch, as JSON."""
@@ -165,6 +169,10 @@ class RowServer:
                 raise
 
         return call
+
+
+def _registry() -> Any:
+    return getattr(getattr(script_ops, "_py_funcs", None), "_funcs", None)
 
 
 def served(token: str, values: list[Any], types: list[Any]) -> list[Any]:

@@ -51,6 +51,21 @@ def test_a_chief_of_parameter_servers_counts_feeds_and_gets_no_share() -> None:
     assert [message.node for message in news] == [1, 2, 3]
 
 
+def test_workers_of_parameter_servers_do_not_wait_for_each_other() -> None:
+    feeds = Feeds(plan(4, num_ps=1, master_node="chief"))
+    feed, _ = feeds.open("input", "schema", 1)
+    assert feed.attach(attached(2)) == [ReaderAgreed(2, "input-1", 0, [8])]
+    assert feed.receive(received(2, 30)) == [StepsReady(2, "input-1", 0, 2)]
+    assert feed.receive(received(3, 30)) == []
+    assert feed.attach(attached(3, batch_rows=10)) == [
+        ReaderAgreed(3, "input-1", 0, [10]), StepsReady(3, "input-1", 0, 2)
+    ]  # fmt: skip
+    assert feeds.half_attached() == []
+    feeds.repeat(2)
+    assert feed.attach(attached(2)) == [ReaderAgreed(2, "input-1", 0, [8])]
+    assert feed.receive(received(2, 30)) == [StepsReady(2, "input-1", 0, 2)], "its successor is told anew"
+
+
 def test_who_takes_the_place_of_another_is_told_the_newest_feed_of_each_queue_and_what_is_closed() -> None:
     feeds = Feeds(TOPOLOGY)
     for queue in ("validation", "input", "input"):
