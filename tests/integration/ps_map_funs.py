@@ -31,20 +31,28 @@ def _scenarios(args, ctx, servers):
         model = compiled_softmax(keras, layers)
     data = servers.dataset(Column("x", shape=(FEATURES,)), "y", batch_size=32)
     validation = servers.dataset("x", "y", batch_size=32, name="validation")
-    saved = {}
+    saved, evaluated = {}, []
+
+    def save(arrays, epoch):
+        saved[epoch] = arrays
+        evaluated.append(servers.rows_evaluated)
+
     killer = _Kill(ctx, args["kill_after_epoch"])
     history = servers.fit(
         model, data, epochs=ctx.num_epochs, validation_data=validation,
-        callbacks=[servers.saver(lambda arrays, epoch: saved.update({epoch: arrays})), killer(keras)],
+        callbacks=[servers.saver(save), killer(keras)],
     )  # fmt: skip
     found["history"] = history.history
     (counter,) = [name for name in saved[1] if "iteration" in name]
     found["iterations"] = [int(saved[epoch][counter]) for epoch in sorted(saved)]
+    found["again"] = [servers.evaluate(model, validation)["loss"] for _ in range(2)]
+    found["rows"] = evaluated
     found["devices"] = sorted({variable.value.device.split("/replica")[0] for variable in model.variables})
     found["moving_mean"] = float(np.abs(next(v for p, v in saved[1].items() if "moving_mean" in p)).sum())
     found["errors"] = _errors(keras, servers, model, data)
     found["own"] = _own_data(keras, servers)
     found["schedule"] = _schedule(keras, servers)
+    found["kept"] = _kept(keras, model, args["folder"])
     found["restored"] = _restored(keras, servers, model, validation, saved)
     return found
 
@@ -81,7 +89,13 @@ def numbers(input_context):
 def generated(input_context):
     import tensorflow as tf
 
-    return tf.data.Dataset.from_generator(lambda: iter([np.zeros((2, FEATURES))]), output_types=tf.float32)
+    signature = (tf.TensorSpec((2, FEATURES)), tf.TensorSpec((2,), tf.int64))
+    rows = [(np.zeros((2, FEATURES), np.float32), np.zeros(2, np.int64))]
+    return tf.data.Dataset.from_generator(lambda: iter(rows), output_signature=signature)
+
+
+def unlabelled(input_context):
+    return numbers(input_context).map(lambda x, y: x)
 
 
 def empty(input_context):
@@ -125,9 +139,19 @@ def _restored(keras, servers, model, validation, saved):
     with servers.strategy.scope():
         layers = [keras.layers.Dense(16, "relu"), keras.layers.BatchNormalization(), keras.layers.Dropout(0.1)]
         other = compiled_softmax(keras, layers)
-    names = dict(zip(servers.variables(model), servers.variables(other), strict=False))
-    servers.assign(other, {theirs: saved[1][ours] for ours, theirs in names.items() if theirs is not None})
-    return servers.evaluate(other, validation)["loss"], int(other.optimizer.iterations.numpy())
+    before = servers.evaluate(other, validation)["loss"]
+    names = zip(servers.variables(model), servers.variables(other), strict=True)  # numbered on in one process
+    servers.assign(other, {theirs: saved[1][ours] for ours, theirs in names})
+    after = servers.evaluate(other, validation)["loss"]
+    return {"before": before, "after": after, "iterations": int(other.optimizer.iterations.numpy())}
+
+
+def _kept(keras, model, folder):
+    """Saves the network, reads it back without servers, and compares what both say."""
+    model.save(f"{folder}/model.keras")
+    read = keras.models.load_model(f"{folder}/model.keras", compile=False)
+    x = np.asarray([row[0] for row in rows(8, seed=2)], np.float32)
+    return float(np.abs(model(x, training=False).numpy() - read(x, training=False).numpy()).max())
 
 
 def _errors(keras, servers, model, data):
@@ -149,6 +173,7 @@ def _errors(keras, servers, model, data):
         "no data": lambda: servers.fit(model, None, epochs=1),
         "epochs": lambda: servers.fit(model, data, epochs=0),
         "generator": lambda: servers.fit(fresh, generated, epochs=1),
+        "unlabelled": lambda: servers.fit(fresh, unlabelled, epochs=1),
         "empty": lambda: servers.fit(fresh, empty, epochs=1),
         "assign": lambda: servers.assign(model, {"x": np.zeros(1)}),
     }

@@ -15,12 +15,12 @@ ROWS, VALIDATION_ROWS = 1000, 200
 
 
 @pytest.fixture(scope="module")
-def trained(spark):
+def trained(spark, tmp_path_factory):
     """What the scenarios found, and what the driver knows, of one cluster."""
     schema = "x array<float>, y bigint, id bigint"
     data = spark.createDataFrame(ps_map_funs.rows(ROWS), schema).repartition(4)
     validation = spark.createDataFrame(ps_map_funs.rows(VALIDATION_ROWS, seed=1), schema).repartition(2)
-    args = {"kill_after_epoch": 1}
+    args = {"kill_after_epoch": 1, "folder": str(tmp_path_factory.mktemp("model"))}
     killed = []
     with TFCluster.run(spark, ps_map_funs.fit_in_many_ways, args, 4, num_ps=1, input_mode=InputMode.SPARK,
                        master_node="chief", driver_ps_nodes=True) as cluster:  # fmt: skip
@@ -78,6 +78,12 @@ def test_the_chief_counts_the_steps_of_each_epoch_exactly(found) -> None:
     assert all(step >= 32 for step in steps[3:]), "a successor has all rows of its share"
 
 
+def test_each_validation_takes_all_rows_once(found) -> None:
+    rows = [b - a for a, b in zip([0, *found["rows"]], found["rows"], strict=False)]
+    assert rows[:2] == [VALIDATION_ROWS] * 2 and rows[-2:] == [VALIDATION_ROWS] * 2
+    assert found["again"] == pytest.approx([found["history"]["val_loss"][-1]] * 2, rel=1e-5)
+
+
 def test_rows_of_a_dataset_fn_are_taken_once_by_one_worker(found) -> None:
     assert found["own"]["seen"] == pytest.approx(49.5)  # the mean of 0 to 99
     assert found["own"]["steps"] == 6 and found["own"]["epochs"] == [0, 1]
@@ -89,9 +95,14 @@ def test_a_schedule_sees_the_number_of_each_step(found) -> None:
 
 
 def test_variables_that_were_saved_score_as_they_did(found) -> None:
-    loss, iterations = found["restored"]
-    assert loss == pytest.approx(found["history"]["val_loss"][0], rel=1e-5)
-    assert iterations == found["iterations"][0]
+    restored = found["restored"]
+    assert restored["before"] != pytest.approx(restored["after"], rel=1e-2)
+    assert restored["after"] == pytest.approx(found["history"]["val_loss"][0], rel=1e-5)
+    assert restored["iterations"] == found["iterations"][0]
+
+
+def test_the_network_is_saved_as_any_other(found) -> None:
+    assert found["kept"] < 1e-6
 
 
 @pytest.mark.parametrize(
@@ -103,6 +114,7 @@ def test_variables_that_were_saved_score_as_they_did(found) -> None:
         ("no data", "ConfigError: fit got None as data, expected servers.dataset"),
         ("epochs", "ConfigError: fit got epochs=0"),
         ("generator", "ConfigError: dataset_fn gives a dataset with a Python function in it"),
+        ("unlabelled", "ConfigError: the model is compiled with a loss, and its data has no labels"),
         ("empty", "ConfigError: an epoch had no rows"),
         ("assign", "ConfigError: the arrays are not those of this model: missing"),
     ],

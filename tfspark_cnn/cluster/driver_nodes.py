@@ -17,7 +17,7 @@ from tfspark_cnn.cluster.node_plan import NodePlan, RunOptions
 from tfspark_cnn.cluster.node_task import command, ended
 from tfspark_cnn.cluster.state import ClusterState
 from tfspark_cnn.cluster.supervisor import NodeProcess
-from tfspark_cnn.cluster.topology import Node, Topology
+from tfspark_cnn.cluster.topology import Node
 from tfspark_cnn.feed import transport
 
 
@@ -25,13 +25,15 @@ class DriverNodes:
     """The nodes of a cluster that run on the driver, from the reservation of their ports on.
 
     Args:
-        topology: all nodes.
+        coordinator: knows all nodes.
+        options: common to all nodes.
         nodes: those that run here.
         host: by which others reach them.
     """
 
-    def __init__(self, topology: Topology, nodes: Sequence[Node], *, host: str) -> None:
-        self._topology, self._nodes, self._host = topology, tuple(nodes), host
+    def __init__(self, coordinator: Coordinator, options: RunOptions, nodes: Sequence[Node], *, host: str) -> None:
+        self._coordinator, self._options = coordinator, options
+        self._topology, self._nodes, self._host = coordinator.state.topology, tuple(nodes), host
         self._held = {node.number: ports.hold() for node in nodes}
         self._processes: list[NodeProcess] = []
         self._threads: list[threading.Thread] = []
@@ -46,12 +48,11 @@ class DriverNodes:
             for number, held in self._held.items()
         }
 
-    def start(self, coordinator: Coordinator, options: RunOptions) -> None:
+    def start(self) -> None:
         """Starts the processes as soon as all other nodes have their addresses; returns at once."""
         for node in self._nodes:
-            thread = threading.Thread(
-                target=self._live, args=(node, coordinator, options), name=f"{options.run_id}-{node.name}", daemon=True
-            )
+            name = f"{self._options.run_id}-{node.name}"
+            thread = threading.Thread(target=self._live, args=(node,), name=name, daemon=True)
             self._threads.append(thread)
             thread.start()
 
@@ -67,12 +68,13 @@ class DriverNodes:
         for held in self._held.values():
             held.release()
 
-    def _live(self, node: Node, coordinator: Coordinator, options: RunOptions) -> None:
+    def _live(self, node: Node) -> None:
+        coordinator = self._coordinator
         others = [one.number for one in self._topology if one.number not in self._held]
         if not coordinator.wait(_all_reserved(others), timeout_s=None) or coordinator.state.abort_reason:
             return
         addresses = {number: _address(coordinator.state, number) for number in others} | dict(self.addresses)
-        plan = self._plan(node, [addresses[number] for number in range(len(self._topology))], options)
+        plan = self._plan(node, [addresses[number] for number in range(len(self._topology))])
         coordinator.handle(Reserved(node.number, self._host, addresses[node.number], executor="driver"))
         with self._lock:
             if self._closed:
@@ -82,7 +84,7 @@ class DriverNodes:
         self._held[node.number].release()  # the process holds it now
         coordinator.handle(ended(node.number, self._host, process.wait()))
 
-    def _plan(self, node: Node, addresses: Sequence[str], options: RunOptions) -> NodePlan:
+    def _plan(self, node: Node, addresses: Sequence[str]) -> NodePlan:
         return NodePlan(
             node=node,
             topology=self._topology,
@@ -90,7 +92,7 @@ class DriverNodes:
             host=self._host,
             gpus=(),
             payload=b"",  # a ps serves, it calls nothing of the user's
-            options=options,
+            options=self._options,
             port_fd=self._held[node.number].fd,
             working_dir=os.getcwd(),
         )

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from tfspark_cnn.cluster.driver_nodes import DriverNodes
 from tfspark_cnn.cluster.node_task import RESULT_DDL, NodeTask
 from tfspark_cnn.cluster.slots import NODES_TAG
 from tfspark_cnn.errors import TFSparkError, by_name
@@ -29,18 +30,23 @@ class Launch:
         spark: the session.
         task: what each of its tasks does.
         profile: ResourceProfile of its tasks, or None.
-        group: its job group, by which it is cancelled.
         ended: called once, from the job's thread, with the failure as text or None.
+        beside: the nodes that run on the driver.
         results: pickled results of map_fun by node number, once it has ended.
     """
 
     spark: Any
     task: NodeTask
     profile: Any
-    group: str
     ended: Callable[[str | None], None]
+    beside: DriverNodes
     results: dict[int, bytes] = field(default_factory=dict)
     _thread: Any = None
+
+    @property
+    def group(self) -> str:
+        """The job group, by which it is cancelled."""
+        return self.task.options.run_id
 
     def start(self) -> None:
         """Submits the job and returns."""
@@ -49,14 +55,16 @@ class Launch:
         self._thread = InheritableThread(target=self._run, session=self.spark, name=f"{self.group}-job")
         self._thread.daemon = True
         self._thread.start()
+        self.beside.start()
 
     def cancel(self) -> None:
         """Asks Spark to end the job."""
         self.spark.sparkContext.cancelJobGroup(self.group)
 
     def join(self, timeout_s: float) -> bool:
-        """Waits for the job's thread, and gives whether it has ended."""
+        """Waits for the job's thread, and gives whether it has ended; ends what is left beside it."""
         self._thread.join(timeout_s)
+        self.beside.close()
         return not self._thread.is_alive()
 
     def _run(self) -> None:

@@ -88,7 +88,6 @@ class TFCluster:
         self._streams = Streams()
         self._resending = Resending(coordinator)
         self._tensorboard: Any = None
-        self._driver_nodes: DriverNodes | None = None
         self._finalizer = weakref.finalize(self, _end, coordinator, launch)  # also runs when the program ends
 
     # --- run ---------------------------------------------------------------------------------------------------------
@@ -164,11 +163,10 @@ class TFCluster:
         plan = topology.plan(num_executors, num_ps=num_ps, master_node=master_node, eval_node=eval_node)
         gpu_counts = topology.gpu_counts(gpus_per_node)
         fed = _input_mode(input_mode) is InputMode.SPARK
-        _check(driver_ps_nodes=driver_ps_nodes, num_ps=num_ps, reservation_timeout=reservation_timeout,
-               tensorboard=tensorboard, log_dir=log_dir)  # fmt: skip
+        _check(reservation_timeout=reservation_timeout, tensorboard=tensorboard, log_dir=log_dir)
         payload = _payload(map_fun, tf_args)
         profile = resource_profile or _profile(spark, gpu_counts if gpus_per_node is not None else {})
-        on_driver = [node for node in plan if driver_ps_nodes and node.role is topology.Role.PS]
+        on_driver = _on_driver(plan) if driver_ps_nodes else ()
         slots.check(spark.sparkContext, nodes=len(plan) - len(on_driver), feeders=int(fed), profile=profile)
         secret = secrets.token_urlsafe(32)
         coordinator = _coordinator(spark, plan, secret)
@@ -188,14 +186,11 @@ class TFCluster:
             release_port=release_port,
             extra_env=dict(node_env or {}),
         )
-        own = DriverNodes(plan, on_driver, host=_driver_address(spark)[0])
-        task = NodeTask(plan, options, payload, gpu_counts, elsewhere=own.addresses)
-        launch = Launch(spark, task, profile, group=options.run_id, ended=coordinator.end_job)
-        cluster = cls(spark, coordinator, launch, options)
-        cluster._driver_nodes = own
+        beside = DriverNodes(coordinator, options, on_driver, host=_driver_address(spark)[0])
+        task = NodeTask(plan, options, payload, gpu_counts, beside.addresses)
+        cluster = cls(spark, coordinator, Launch(spark, task, profile, coordinator.end_job, beside), options)
         with cluster._cancelled_on_error():
-            launch.start()
-            own.start(coordinator, options)
+            cluster._launch.start()
             cluster._await_start(reservation_timeout)
             if tensorboard:
                 cluster._start_tensorboard()
@@ -638,8 +633,6 @@ class TFCluster:
         self._resending.close()
         self._streams.close()
         self._launch.join(STOP_S)
-        if self._driver_nodes is not None:
-            self._driver_nodes.close()
         if self._tensorboard is not None:
             self._tensorboard.stop()
         self._finalizer.detach()
@@ -691,11 +684,14 @@ def _cache(cache: str, cache_bytes: int | None) -> Cache:
     return Cache(cache)
 
 
-def _check(
-    *, driver_ps_nodes: bool, num_ps: int, reservation_timeout: float, tensorboard: bool, log_dir: str | None
-) -> None:
-    if driver_ps_nodes and not num_ps:
+def _on_driver(plan: topology.Topology) -> tuple[topology.Node, ...]:
+    found = tuple(node for node in plan if node.role is topology.Role.PS)
+    if not found:
         raise ConfigError("driver_ps_nodes=True expected parameter servers, and num_ps is 0", hint="pass num_ps=1")
+    return found
+
+
+def _check(*, reservation_timeout: float, tensorboard: bool, log_dir: str | None) -> None:
     if not reservation_timeout > 0:
         raise ConfigError(f"reservation_timeout is {reservation_timeout!r} s, expected more than 0", hint="pass 600")
     if tensorboard and not log_dir:

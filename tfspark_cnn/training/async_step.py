@@ -105,8 +105,18 @@ class Steps:
 
 
 def build(model: Any, spec: Any) -> None:
-    """Makes the variables of model, metrics and optimizer from the `tf.TensorSpec`s of a batch. In the scope."""
-    model._symbolic_build(data_batch=keras.tree.map_structure(lambda one: one, spec))
+    """Makes the variables of model, metrics and optimizer from the `tf.TensorSpec`s of a batch. In the scope.
+
+    Raises:
+        ConfigError: there are no labels, and the loss needs them.
+    """
+    _, y, _ = keras.utils.unpack_x_y_sample_weight(spec)
+    if y is None and model._compile_loss is not None:
+        raise ConfigError(
+            f"the model is compiled with a loss, and its data has no labels: {spec}",
+            hint='name them: servers.dataset("image", "label", ...), or let dataset_fn give (x, y)',
+        )
+    model._symbolic_build(data_batch=spec)
     model.reset_metrics()
 
 

@@ -57,6 +57,7 @@ class ParameterServers:
         coordinator: the `ClusterCoordinator`, for loops of your own.
         num_workers: how many workers take steps.
         rows_trained: rows of all steps of `fit` so far.
+        rows_evaluated: rows of all steps of `evaluate` and validation so far.
 
     Example:
         >>> def train(servers):                                           # doctest: +SKIP
@@ -74,7 +75,7 @@ class ParameterServers:
             ClusterError: TensorFlow was used before, or does not find them.
         """
         self._chief = chief
-        self.rows_trained = 0
+        self.rows_trained = self.rows_evaluated = 0
         self._steps: dict[tuple[int, int], tuple[Any, async_step.Steps]] = {}  # the model stays, and so does its id
         try:
             resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
@@ -251,7 +252,9 @@ class ParameterServers:
         return self._logs(model, totals)
 
     def _evaluated(self, model: Any, data: Any) -> dict[str, float]:
-        return self._logs(model, self._pass(self._prepared(model, data).evaluate, data))
+        totals = self._pass(self._prepared(model, data).evaluate, data)
+        self.rows_evaluated += totals.rows
+        return self._logs(model, totals)
 
     def _pass(self, step: Any, data: Any, *, first: int = 0, most_steps: int | None = None) -> Totals:
         with worker_errors():
