@@ -18,8 +18,9 @@ ROWS, VALIDATION_ROWS = 1000, 200
 def trained(spark, tmp_path_factory):
     """What the scenarios found, and what the driver knows, of one cluster."""
     schema = "x array<float>, y bigint, id bigint"
-    data = spark.createDataFrame(ps_map_funs.rows(ROWS), schema).repartition(4)
-    validation = spark.createDataFrame(ps_map_funs.rows(VALIDATION_ROWS, seed=1), schema).repartition(2)
+    parallelize = spark.sparkContext.parallelize  # no shuffle: rows come in the same order when they are sent again
+    data = spark.createDataFrame(parallelize(ps_map_funs.rows(ROWS), 4), schema)
+    validation = spark.createDataFrame(parallelize(ps_map_funs.rows(VALIDATION_ROWS, seed=1), 2), schema)
     args = {"kill_after_epoch": 1, "folder": str(tmp_path_factory.mktemp("model"))}
     killed = []
     with TFCluster.run(spark, ps_map_funs.fit_in_many_ways, args, 4, num_ps=1, input_mode=InputMode.SPARK,

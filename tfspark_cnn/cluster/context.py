@@ -148,8 +148,8 @@ class NodeContext:
 
     def _take_steps(self) -> None:
         """Serves the chief's steps until it needs them no more, or the data of this worker fails."""
-        from tfspark_cnn.training.parameter_server import serve
         from tfspark_cnn.training.row_server import RowRequest, RowServer
+        from tfspark_cnn.training.server import serve
 
         failures: list[Exception] = []
 
@@ -357,9 +357,9 @@ class NodeContext:
 
 def serve_variables(held: HeldPort) -> None:
     """Starts the server of a ps node. It serves until its process ends."""
-    from tfspark_cnn.training import parameter_server
+    from tfspark_cnn.training import server
 
-    parameter_server.serve()
+    server.serve()
     held.release()
 
 

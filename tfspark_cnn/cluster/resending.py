@@ -113,7 +113,12 @@ class Resending:
             )  # fmt: skip
             self._jobs.append(one)
         name = self._coordinator.state.topology.nodes[number].name
-        log.warning("%s runs again; Spark sends its rows of %s again, some may be trained twice", name, feeder.feed)
+        log.warning(
+            "%s runs again; Spark sends its rows of %s again. Some may be trained twice in an epoch; where Spark gives "
+            "them in another order than before, as after a shuffle, it gets other rows: persist or sort the data",
+            name,
+            feeder.feed,
+        )
         one.start()
 
     def _ended(self, number: int, inbox: str) -> Callable[[FeedJob], None]:

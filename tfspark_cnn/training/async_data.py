@@ -17,7 +17,9 @@ DatasetFn = Callable[[Any], Any]
 
 ENDLESS = 1 << 60
 
-_ASKED_WORKER, _NO_FUNCTION = "row_server.py", "Could not find callback with key="
+_ASKED_WORKER = "row_server.py"  # stands in the traceback of what a worker's server raised
+
+_PYTHON_OPS = ("PyFunc", "PyFuncStateless", "EagerPyFunc")
 
 
 class WorkerData:
@@ -53,6 +55,7 @@ class WorkerData:
                 make = rows_of(data, element_specs(self._coordinator, data))
             else:
                 make = own_data(data, self._workers)
+                check_python(tf.function(make, autograph=False).get_concrete_function().graph.as_graph_def())
             self._made[data] = self._coordinator.create_per_worker_dataset(make)
         return self._made[data]
 
@@ -62,21 +65,32 @@ def worker_errors() -> Iterator[None]:
     """Tells errors of workers' data from others.
 
     Raises:
-        ConfigError: a dataset of the caller needs Python functions that workers do not have.
         tf.errors.AbortedError: in the place of an error that a worker tells the driver by itself.
     """
     try:
         yield
     except Exception as error:  # TensorFlow raises it as it came, or as one of its coordinator's
-        text = str(error)
-        if _NO_FUNCTION in text:
-            raise ConfigError(
-                "dataset_fn gives a dataset with a Python function in it, which workers do not have",
-                hint="make it of operations of TensorFlow: no from_generator, py_function or numpy_function",
-            ) from error
-        if _ASKED_WORKER in text:
+        if _ASKED_WORKER in str(error):
             raise tf.errors.AbortedError(None, None, "a worker could not give rows; it tells why by itself") from error
         raise
+
+
+def check_python(graph: Any) -> None:
+    """Refuses a dataset with Python functions of the chief: a worker would call one of its own under that token.
+
+    Args:
+        graph: the GraphDef of the function that makes the dataset.
+
+    Raises:
+        ConfigError: there is one.
+    """
+    nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
+    tokens = [node.attr["token"].s.decode() for node in nodes if node.op in _PYTHON_OPS]
+    if any(token != INDEX for token in tokens):
+        raise ConfigError(
+            "dataset_fn gives a dataset with a Python function in it, which workers do not have",
+            hint="make it of operations of TensorFlow: no from_generator, py_function or numpy_function",
+        )
 
 
 def element_specs(coordinator: Any, request: RowRequest) -> list[Any]:

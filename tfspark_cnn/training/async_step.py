@@ -105,17 +105,7 @@ class Steps:
 
 
 def build(model: Any, spec: Any) -> None:
-    """Makes the variables of model, metrics and optimizer from the `tf.TensorSpec`s of a batch. In the scope.
-
-    Raises:
-        ConfigError: there are no labels, and the loss needs them.
-    """
-    _, y, _ = keras.utils.unpack_x_y_sample_weight(spec)
-    if y is None and model._compile_loss is not None:
-        raise ConfigError(
-            f"the model is compiled with a loss, and its data has no labels: {spec}",
-            hint='name them: servers.dataset("image", "label", ...), or let dataset_fn give (x, y)',
-        )
+    """Makes the variables of model, metrics and optimizer from the `tf.TensorSpec`s of a batch. In the scope."""
     model._symbolic_build(data_batch=spec)
     model.reset_metrics()
 
@@ -146,6 +136,20 @@ def check(model: Any, strategy: Any) -> None:
         raise ConfigError(
             "expected an optimizer without loss scale and gradient accumulation, whose counts asynchronous steps lose",
             hint="use mixed_bfloat16 in the place of mixed_float16, and no gradient_accumulation_steps",
+        )
+
+
+def check_labels(model: Any, spec: Any) -> None:
+    """Refuses data without labels for a model whose loss needs them.
+
+    Raises:
+        ConfigError: it is so.
+    """
+    _, y, _ = keras.utils.unpack_x_y_sample_weight(spec)
+    if y is None and model._compile_loss is not None:
+        raise ConfigError(
+            f"the model is compiled with a loss, and its data has no labels: {spec}",
+            hint='name them: servers.dataset("image", "label", ...), or let dataset_fn give (x, y)',
         )
 
 

@@ -1,7 +1,7 @@
 """Asynchronous training: variables on ps nodes, steps on workers, and a chief that hands out the steps.
 
-The chief's end is `ParameterServers`; a worker serves steps, by `serve` and `row_server`; a ps serves variables, by
-`serve`. Keras 3 has no `fit` for `ParameterServerStrategy`; this one is as close to it as asynchronous steps let it be.
+The chief's end is `ParameterServers`; a worker serves steps, by `server` and `row_server`; a ps serves variables, by
+`server`. Keras 3 has no `fit` for `ParameterServerStrategy`; this one is as close to it as such steps let it be.
 """
 
 from __future__ import annotations
@@ -20,18 +20,6 @@ from tfspark_cnn.training.async_data import DatasetFn, WorkerData, worker_errors
 from tfspark_cnn.training.async_pass import Totals, take_pass
 from tfspark_cnn.training.dataset import Layout, Names
 from tfspark_cnn.training.row_server import RowRequest
-
-
-def serve() -> Any:
-    """Starts TensorFlow's server at the address that TF_CONFIG gives this node, and gives it.
-
-    It serves until the process ends: TensorFlow has no way to stop it.
-    https://www.tensorflow.org/api_docs/python/tf/distribute/Server
-    """
-    resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
-    return tf.distribute.Server(
-        resolver.cluster_spec(), job_name=resolver.task_type, task_index=resolver.task_id, protocol="grpc", start=True
-    )
 
 
 @dataclass(frozen=True)
@@ -222,9 +210,12 @@ class ParameterServers:
     def _prepared(self, model: Any, data: Any) -> async_step.Steps:
         """Gives the steps of a model, which is built for the first data that comes."""
         key = id(model), id(model.optimizer)
+        with worker_errors():
+            spec = self._data.element_spec(data)
+        async_step.check_labels(model, spec)
         if key not in self._steps:
-            with self.strategy.scope(), worker_errors():
-                async_step.build(model, self._data.element_spec(data))
+            with self.strategy.scope():
+                async_step.build(model, spec)
             async_step.check_metrics(model)
             self._steps[key] = model, async_step.Steps(model, self.strategy)
         return self._steps[key][1]

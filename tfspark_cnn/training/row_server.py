@@ -124,13 +124,12 @@ class RowServer:
         with tf.device("/cpu:0"):
             rows = iter(opened.dataset)
         with self._begun:
+            before = self._passes
             self._begun_passes += 1
-            self._passes = {
-                number: one for number, one in self._passes.items() if one[0] is not opened
-            }  # a pass that was left before its end
+            self._passes = {number: one for number, one in before.items() if one[0] is not opened}
             self._passes[self._begun_passes] = opened, rows
             self._begun.notify_all()
-            return np.int64(self._begun_passes)
+            return np.int64(self._begun_passes)  # `before` goes outside of the lock: its pass may not have ended
 
     def next(self, number: np.int64) -> list[Any]:
         """Gives the columns of the next batch of a pass; of no rows when there is none."""
