@@ -186,3 +186,16 @@ def _message(ask):
     except Exception as error:
         return f"{type(error).__name__}: {error}"
     return "nothing was raised"
+
+
+def ask_for_no_column(args, ctx):
+    """Asks the workers for a column that the data does not have."""
+
+    def train(servers):
+        import keras
+
+        with servers.strategy.scope():
+            model = compiled_softmax(keras)
+        servers.fit(model, servers.dataset("z", "y", batch_size=8), epochs=1)
+
+    return ctx.parameter_servers(train)

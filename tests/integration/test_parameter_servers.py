@@ -9,6 +9,7 @@ import ps_map_funs
 import pytest
 
 from tfspark_cnn import InputMode, TFCluster
+from tfspark_cnn.errors import SchemaError
 
 EPOCHS = 6
 ROWS, VALIDATION_ROWS = 1000, 200
@@ -123,3 +124,12 @@ def test_the_network_is_saved_as_any_other(found) -> None:
 def test_what_cannot_be_is_an_error_with_its_cure(found, case: str, words: str) -> None:
     assert found["errors"][case].startswith(words)
     assert "\n  to do: " in found["errors"][case]
+
+
+def test_what_is_wrong_with_the_rows_of_a_worker_is_the_error_of_the_driver(spark) -> None:
+    data = spark.createDataFrame(ps_map_funs.rows(64), "x array<float>, y bigint, id bigint")
+    with pytest.raises(SchemaError, match=r"\[worker:0\].*'z'"):
+        with TFCluster.run(spark, ps_map_funs.ask_for_no_column, None, 3, num_ps=1, input_mode=InputMode.SPARK,
+                           master_node="chief") as cluster:  # fmt: skip
+            cluster.train(data)
+            cluster.shutdown()
