@@ -27,7 +27,7 @@ pytestmark = pytest.mark.timeout(180)
         ((2,), {"reservation_timeout": 0}, ConfigError, "reservation_timeout is 0"),
         ((2,), {"input_mode": 7}, ConfigError, "input_mode is 7"),
         ((2,), {"tensorboard": True}, ConfigError, "log_dir"),
-        ((2,), {"driver_ps_nodes": True}, ConfigError, "driver_ps_nodes"),
+        ((2,), {"driver_ps_nodes": True}, ConfigError, "driver_ps_nodes=True expected parameter servers"),
         ((7,), {}, SlotsError, r"Spark has 6 slots, expected at least 7: 7 nodes\n.*local-cluster"),
         ((6,), {"input_mode": InputMode.SPARK}, SlotsError, "expected at least 7: 6 nodes and 1 feeder"),
     ],

@@ -15,7 +15,7 @@ from conftest import spark_environment
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
-PROGRAM = "train_digits.py"
+PROGRAM, ASYNCHRONOUS = "train_digits.py", "train_async.py"  # in the order in which they stand there
 PLACEHOLDER = "HOST"  # in a command that needs a cluster of one's own
 RUN_S = 150
 
@@ -60,8 +60,8 @@ def folder(tmp_path: Path) -> Path:
     """A folder as the README's reader has it: the environment, which is not activated, conf/ and the program."""
     (tmp_path / ".venv").symlink_to(sys.prefix)
     (tmp_path / "conf").symlink_to(ROOT / "conf")
-    (program,) = blocks("python")
-    (tmp_path / PROGRAM).write_text(program, encoding="utf-8")
+    for name, program in zip([PROGRAM, ASYNCHRONOUS], blocks("python"), strict=True):
+        (tmp_path / name).write_text(program, encoding="utf-8")
     return tmp_path
 
 
@@ -101,6 +101,15 @@ def test_the_program_trains_as_it_stands(line: str, folder: Path) -> None:
     chief, worker = ([float(value) for value in node.split(", ")] for node in results.split("], ["))
     assert chief == worker, "the accuracy of an epoch is that of all nodes together"
     assert len(chief) == 5 and chief[-1] > 0.9
+
+
+@pytest.mark.timeout(RUN_S + 30)
+def test_the_program_with_parameter_servers_trains_as_it_stands(folder: Path) -> None:
+    done = run(f".venv/bin/python {ASYNCHRONOUS}", folder)
+    assert done.returncode == 0, done.stderr[-4000:]
+    (accuracy,) = re.findall(r"^\[(.*)\]$", done.stdout, re.MULTILINE)
+    by_epoch = [float(value) for value in accuracy.split(", ")]
+    assert len(by_epoch) == 5 and by_epoch[-1] > 0.8 > by_epoch[0]
 
 
 @pytest.mark.parametrize("command", of_kind("command line"), ids=lambda command: command.line)

@@ -11,12 +11,14 @@ from typing import Any
 
 from tfspark_cnn.cluster import restarts, slots
 from tfspark_cnn.cluster.coordinator import Coordinator
+from tfspark_cnn.cluster.driver_nodes import DriverNodes
 from tfspark_cnn.cluster.feed_events import FeedEvents
 from tfspark_cnn.cluster.feed_job import FeedJob
 from tfspark_cnn.cluster.launcher import Launch
 from tfspark_cnn.cluster.node_plan import RunOptions
 from tfspark_cnn.cluster.node_task import NodeTask
-from tfspark_cnn.cluster.topology import Role, Topology
+from tfspark_cnn.cluster.resending import Resending
+from tfspark_cnn.cluster.topology import Node, Role, Topology
 from tfspark_cnn.errors import ClusterError, ReservationTimeout
 
 log = logging.getLogger(__name__)
@@ -71,6 +73,7 @@ class Blueprint:
         payload: `(map_fun, args)`, pickled.
         gpu_counts: GPUs by role.
         profile: ResourceProfile of the nodes, or None.
+        on_driver: nodes that are processes of the driver's host.
         reservation_timeout_s: within which all nodes must be up.
         listeners: are called with what nodes report.
     """
@@ -81,6 +84,7 @@ class Blueprint:
     payload: bytes = field(repr=False)
     gpu_counts: Mapping[Role, int | None]
     profile: Any
+    on_driver: tuple[Node, ...]
     reservation_timeout_s: float
     listeners: list[Callable[[dict[str, Any]], None]] = field(default_factory=list)
 
@@ -92,10 +96,10 @@ class Blueprint:
         for listener in self.listeners:
             coordinator.add_listener(listener)
         options = replace(self.options, attempt=number, coordinator=coordinator.location, secret=secret)
-        task = NodeTask(self.topology, options, self.payload, dict(self.gpu_counts))
-        group = options.run_id if number == 1 else f"{options.run_id}-{number}"
-        launch = Launch(self.spark, task, self.profile, group=group, ended=coordinator.end_job)
-        return Attempt(self, options, coordinator, launch)
+        beside = DriverNodes(coordinator, options, self.on_driver, host=driver_address(self.spark)[0])
+        task = NodeTask(self.topology, options, self.payload, dict(self.gpu_counts), beside.addresses)
+        launch = Launch(self.spark, task, self.profile, coordinator.end_job, beside)
+        return Attempt(self, options, coordinator, launch, Resending(coordinator))
 
 
 @dataclass
@@ -111,6 +115,7 @@ class Attempt:
     options: RunOptions
     coordinator: Coordinator
     launch: Launch
+    resending: Resending
     jobs: list[FeedJob] = field(default_factory=list)
     ended: bool = False
     _began_s: float = field(default_factory=time.monotonic)
@@ -137,7 +142,8 @@ class Attempt:
             )
 
     def _await_slots(self, timeout_s: float) -> None:
-        context, nodes = self.blueprint.spark.sparkContext, len(self.blueprint.topology)
+        context = self.blueprint.spark.sparkContext
+        nodes = len(self.blueprint.topology) - len(self.blueprint.on_driver)
         profile = self.blueprint.profile
         slots.check(context, nodes=nodes, feeders=int(self.options.fed), profile=profile, patience_s=timeout_s)
 
@@ -165,8 +171,8 @@ class Attempt:
         for job in self.jobs:
             job.cancel()
         self.jobs.clear()
-        if self.launch.started:
-            self.launch.join(STOP_S)
+        self.resending.close()
+        self.launch.join(STOP_S)
         self.coordinator.close()
 
     def report(self, *, error: BaseException | None = None, before: Attempt | None = None) -> AttemptReport:

@@ -10,12 +10,12 @@ import getpass
 import itertools
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tfspark_cnn.checkpoints.options import Checkpoints
 from tfspark_cnn.checkpoints.store import CheckpointStore
 from tfspark_cnn.cluster.link import Link
-from tfspark_cnn.cluster.messages import Arrived, BarrierPassed, Joining, Report
+from tfspark_cnn.cluster.messages import Arrived, BarrierPassed, Dismissed, Joining, Report, TrainingEnded
 from tfspark_cnn.cluster.node_checkpoints import NodeCheckpoints
 from tfspark_cnn.cluster.node_feeds import NodeFeeds
 from tfspark_cnn.cluster.node_plan import NodePlan
@@ -26,6 +26,9 @@ from tfspark_cnn.feed.columns import OnBadImage, chosen
 from tfspark_cnn.feed.data_feed import DataFeed
 from tfspark_cnn.feed.reader import ReaderOptions
 from tfspark_cnn.feed.schema import Column
+
+if TYPE_CHECKING:
+    from tfspark_cnn.training.parameter_server import ParameterServers
 
 _CHECKPOINTS = Checkpoints()
 
@@ -59,7 +62,7 @@ class NodeContext:
         self.job_name = plan.node.role.value
         self.task_index = plan.node.index
         self.cluster_spec = plan.spec
-        self.num_workers = len(plan.topology.data_nodes)
+        self.num_workers = len(plan.topology.trainers)
         self.defaultFS = plan.options.default_fs
         self.working_dir = plan.working_dir
         self.is_chief = plan.node.number == plan.topology.chief.number
@@ -74,6 +77,9 @@ class NodeContext:
         self._strategy_options = StrategyOptions()
         self._barrier = _Barrier(link)
         self._checkpoints = NodeCheckpoints(plan, link, feeds)
+        self._plan = plan
+        self._dismissed = threading.Event()
+        link.on(Dismissed, lambda _: self._dismissed.set())
 
     @property
     def num_epochs(self) -> int:
@@ -115,6 +121,11 @@ class NodeContext:
                 f"{self.job_name}:{self.task_index} asked for a training strategy, which chief and workers have",
                 hint="look at ctx.job_name first",
             )
+        if self._plan.topology.asynchronous:
+            raise ConfigError(
+                "ctx.strategy() is the synchronous one, and this cluster has parameter servers",
+                hint="train by ctx.parameter_servers(train), or run without num_ps",
+            )
         options = StrategyOptions(precision, communication, pack_bytes, gradients).checked_for(len(self.gpus))
         if self._strategy is None:
             self._strategy_options = options
@@ -140,6 +151,66 @@ class NodeContext:
         if self._release_port:
             self.release_port()
         return strategy
+
+    def parameter_servers(self, train: Callable[[ParameterServers], Any]) -> Any:
+        """Trains with variables on the ps nodes: calls `train(servers)` on the chief, and takes its steps on workers.
+
+        Chief and all workers call it, before other TensorFlow code. On workers it returns when the chief's `train` has.
+
+        Args:
+            train: called on the chief alone, with a `training.parameter_server.ParameterServers`.
+
+        Returns:
+            What `train` returned, on the chief; None on workers.
+
+        Raises:
+            TopologyError: the cluster has no ps, no chief or no worker.
+
+        Example:
+            >>> def map_fun(args, ctx):                                   # doctest: +SKIP
+            ...     return ctx.parameter_servers(lambda servers: train(servers, epochs=ctx.num_epochs))
+        """
+        self._plan.topology.check_asynchronous(self._plan.node)
+        self._link.send(Joining(self._link.node))
+        if self.job_name == "worker":
+            self._take_steps()
+            return None
+        from tfspark_cnn.training.parameter_server import ChiefEnd, ParameterServers
+
+        servers = ParameterServers(ChiefEnd(self.report, fed=self._plan.options.fed, log_dir=self.log_dir))
+        if self._release_port:
+            self.release_port()
+        result = train(servers)
+        self._link.send(TrainingEnded(self._link.node))
+        return result
+
+    def _take_steps(self) -> None:
+        """Serves the chief's steps until it needs them no more, or the data of this worker fails."""
+        from tfspark_cnn.training.row_server import RowRequest, RowServer
+        from tfspark_cnn.training.server import serve
+
+        failures: list[Exception] = []
+
+        def opened(request: RowRequest) -> Any:
+            how: dict[str, Any] = {"batch_size": request.batch_size, "name": request.name, "shuffle": request.shuffle}
+            layout = request.layout
+            features = layout.features[0] if layout.single_feature else layout.features
+            label = layout.labels[0] if layout.single_label else layout.labels or None
+            return self.dataset(features, label, on_bad_image=request.on_bad_image, **how)
+
+        def failed(error: Exception) -> None:
+            failures.append(error)
+            self._dismissed.set()
+
+        rows = RowServer(self.task_index, open_dataset=opened, failed=failed)
+        rows.install()
+        serve()
+        if self._release_port:
+            self.release_port()
+        self._dismissed.wait()  # for the chief; this process ends if another node fails
+        rows.uninstall()
+        if failures:
+            raise failures[0]
 
     def dataset(
         self,
@@ -403,9 +474,9 @@ class NodeContext:
 
 def serve_variables(held: HeldPort) -> None:
     """Starts the server of a ps node. It serves until its process ends."""
-    from tfspark_cnn.training import parameter_server
+    from tfspark_cnn.training import server
 
-    parameter_server.serve()
+    server.serve()
     held.release()
 
 

@@ -18,7 +18,7 @@ from pyarrow import flight
 
 from tfspark_cnn.cluster import liveness, messages, policy
 from tfspark_cnn.cluster.feed_events import FeedEvents
-from tfspark_cnn.cluster.messages import Alive, Consumed, Failed, Message, Received, Report
+from tfspark_cnn.cluster.messages import Alive, Consumed, Entered, Failed, Message, Received, Report, Restarting
 from tfspark_cnn.cluster.state import ClusterState
 from tfspark_cnn.cluster.topology import Topology
 from tfspark_cnn.errors import TFSparkError
@@ -57,6 +57,7 @@ class Coordinator:
         self.feed_events: FeedEvents | None = None
         self.job_ended = False
         self.job_failure: str | None = None
+        self.succeeded: Callable[[int], None] = lambda number: None
         self.last_event_s = time.monotonic()
         self.first_step_s: float | None = None
         self.failed_s: float | None = None
@@ -77,6 +78,8 @@ class Coordinator:
             self.last_event_s = time.monotonic()
             if isinstance(event, Consumed | Received):
                 self._heard_s[type(event), event.node, event.feed] = self.last_event_s
+            if isinstance(event, Restarting):
+                self._renew(event)
             try:
                 self._send(self.state.handle(event))
             except TFSparkError as error:
@@ -86,6 +89,8 @@ class Coordinator:
             self._changed.notify_all()
         for text in said:
             log.warning("%s", text)
+        if isinstance(event, Entered) and any(one.node == event.node for one in self.state.replaced):
+            self.succeeded(event.node)
         if isinstance(event, Report):
             self._tell_listeners(event)
         if isinstance(event, Consumed) and event.passes and not event.step:
@@ -195,7 +200,8 @@ class Coordinator:
                     return
                 yield message
         finally:
-            self._lose(number)
+            if self._outboxes[number] is outbox:  # else another process of the node has its place
+                self._lose(number)
 
     def _lose(self, number: int) -> None:
         with self._changed:
@@ -203,6 +209,12 @@ class Coordinator:
             if self.failed_s is None and self._troubled():
                 self.failed_s = time.monotonic()
             self._changed.notify_all()
+
+    def _renew(self, event: Restarting) -> None:
+        """Keeps what is said from here on for the process to come: the dead one's stream may still be open."""
+        log.warning("%s %s; it is started again", self.state.topology.nodes[event.node].name, event.message)
+        old, self._outboxes[event.node] = self._outboxes[event.node], queue.Queue(OUTBOX_MESSAGES)
+        _put(old, _END)
 
     def close(self) -> None:
         """Ends all streams and stops serving."""

@@ -32,6 +32,7 @@ class FeedJob:
         totals: rows of each share, when it has ended well.
         sent: what the feeder of each partition has told, when it has ended well.
         failure: what went wrong, or None.
+        again: asked when it has failed; gives the feeder to try once more with, or None.
     """
 
     spark: Any
@@ -44,6 +45,8 @@ class FeedJob:
     sent: list[Sent] = field(default_factory=list)
     failure: TFSparkError | None = None
     done: bool = False
+    again: Callable[[Feeder], Feeder | None] = lambda feeder: None
+    _cancelled: bool = False
     _thread: Any = None
     _began_s: float = 0.0
     _ended_s: float = 0.0
@@ -61,6 +64,7 @@ class FeedJob:
         """Ends the job if it still runs, and waits for its thread. That it was ended is no failure of it."""
         ended_by_us = not self.done
         if ended_by_us:
+            self._cancelled = True
             self.spark.sparkContext.cancelJobGroup(self.group)
         while self._thread.is_alive():
             self._thread.join(INTERRUPT_S)
@@ -82,19 +86,31 @@ class FeedJob:
         )
 
     def _run(self) -> None:
+        failure = self._send()
+        while failure is not None and not self._cancelled:
+            feeder = self.again(self.feeder)
+            if feeder is None:
+                break
+            self.feeder, failure = feeder, self._send()
+        self.failure = failure
+        self._ended_s = time.monotonic()
+        self.done = True
+        self.ended(self)
+
+    def _send(self) -> TFSparkError | None:
+        """Sends everything, and gives what went wrong."""
         try:
             self.spark.sparkContext.setJobGroup(self.group, self.description, interruptOnCancel=True)
             self.sent = feed_data.send(self.frame, self.feeder)
             self.totals = totals(self.sent)
         except TFSparkError as error:
-            self.failure = error
+            return error
         except Exception as error:  # py4j and Spark raise of many kinds, and so does the user's own code in the plan
             failed = FeedError(f"Spark failed the feed: {brief(error)}", hint="see the cause below")
-            self.failure = own_error(error) or failed
-            self.failure.__cause__ = error
-        self._ended_s = time.monotonic()
-        self.done = True
-        self.ended(self)
+            failure = own_error(error) or failed
+            failure.__cause__ = error
+            return failure
+        return None
 
 
 def totals(sent: Sequence[Sent]) -> list[int]:

@@ -31,17 +31,23 @@ class Reader:
     attached: dict[int, Attached] = field(default_factory=dict)
     consumed: dict[int, Consumed] = field(default_factory=dict)
     steps_ready: int = 0
+    steps_alone: dict[int, int] = field(default_factory=dict)  # by node, where nodes do not run in step
 
 
 @dataclass
 class Feed:
-    """One `train` call: what each node has received of it and taken from it."""
+    """One `train` call: what each node has received of it and taken from it.
+
+    Attributes:
+        together: whether the nodes run in step; those that take steps of parameter servers do not wait for each other.
+    """
 
     opened: FeedOpened
     shares: tuple[int, ...]  # node numbers, in the order of their shares
     received: dict[int, Received] = field(default_factory=dict)
     readers: dict[int, Reader] = field(default_factory=dict)
     complete: FeedComplete | None = None
+    together: bool = True
 
     def handle(self, event: Attached | Received | Consumed) -> list[Message]:
         """Applies a node's message; gives the messages that follow from it."""
@@ -63,6 +69,9 @@ class Feed:
         reader = self.readers.setdefault(event.reader, Reader())
         reader.attached[event.node] = event
         self._check_same_rows(reader)
+        if not self.together:
+            alone = ReaderAgreed(event.node, self.opened.feed, event.reader, [event.batch_rows])
+            return [alone, *self._steps_ready(event.reader, reader)]
         if set(reader.attached) != set(self.shares):
             return []
         batch_rows = [reader.attached[number].batch_rows for number in self.shares]
@@ -122,15 +131,34 @@ class Feed:
         return self.received[node].ready_rows if node in self.received else 0
 
     def _steps_ready(self, number: int, reader: Reader) -> list[Message]:
-        if self.complete is not None or set(reader.attached) != set(self.shares):
+        if self.complete is not None:
             return []
-        attached = [reader.attached[node] for node in self.shares]
-        ready = [batching.ready_rows(self._ready_rows(a.node), window=a.window_rows, complete=False) for a in attached]
-        steps = epochs.full_steps(ready, [a.batch_rows for a in attached])
+        if not self.together:
+            return self._steps_alone(number, reader)
+        if set(reader.attached) != set(self.shares):
+            return []
+        steps = self._full_steps([reader.attached[node] for node in self.shares])
         if steps <= reader.steps_ready:
             return []
         reader.steps_ready = steps
         return [StepsReady(node, self.opened.feed, number, steps) for node in self.shares]
+
+    def _steps_alone(self, number: int, reader: Reader) -> list[Message]:
+        full = {node: self._full_steps([attached]) for node, attached in reader.attached.items()}
+        more = {node: steps for node, steps in full.items() if steps > reader.steps_alone.get(node, 0)}
+        reader.steps_alone.update(more)
+        return [StepsReady(node, self.opened.feed, number, steps) for node, steps in more.items()]
+
+    def _full_steps(self, attached: Sequence[Attached]) -> int:
+        ready = [batching.ready_rows(self._ready_rows(a.node), window=a.window_rows, complete=False) for a in attached]
+        return epochs.full_steps(ready, [a.batch_rows for a in attached])
+
+    def forget(self, number: int) -> None:
+        """Drops what a process of a node has received and read: another has taken its place."""
+        self.received.pop(number, None)
+        for reader in self.readers.values():
+            reader.attached.pop(number, None)
+            reader.steps_alone.pop(number, None)
 
     def _check_same_rows(self, reader: Reader) -> None:
         specs = {event.spec for event in reader.attached.values()}
@@ -158,7 +186,7 @@ class Feeds:
 
     def half_attached(self) -> list[set[int]]:
         """Gives the nodes that read together, where some are missing; rows as Python objects are read by each alone."""
-        readers = [item for feed in self.by_id.values() for item in feed.readers.items()]
+        readers = [item for feed in self.by_id.values() if feed.together for item in feed.readers.items()]
         shares = {node.number for node in self.topology.data_nodes}
         return [set(r.attached) for number, r in readers if number >= 0 and r.attached and set(r.attached) != shares]
 
@@ -172,18 +200,30 @@ class Feeds:
     ) -> tuple[Feed, list[Message]]:
         """Begins a feed; gives it, and the news for all data nodes."""
         shares = tuple(node.number for node in self.topology.data_nodes)
+        told = tuple(node.number for node in self.topology.trainers)  # a chief that takes no rows counts the epochs
         self.opened[queue] = self.opened.get(queue, 0) + 1
         name = f"{queue}-{self.opened[queue]}"
         in_all = num_epochs if train_epochs is None else train_epochs
         opened = FeedOpened(-1, queue, name, schema, num_epochs, train_epochs=in_all, once=once)
-        feed = self.by_id[name] = Feed(opened, shares)
-        return feed, [dataclasses.replace(opened, node=number) for number in shares]
+        feed = self.by_id[name] = Feed(opened, shares, together=not self.topology.asynchronous)
+        return feed, [dataclasses.replace(opened, node=number) for number in told]
+
+    def repeat(self, number: int) -> list[Message]:
+        """Says again, to a process that has taken the place of another, which feeds there are and what is closed.
+
+        Of each queue that is the newest feed; its rows are to be sent again.
+        """
+        newest = {feed.opened.queue: feed for feed in self.by_id.values()}
+        for feed in newest.values():
+            feed.forget(number)
+        opened = [dataclasses.replace(feed.opened, node=number) for feed in newest.values()]
+        return [*opened, *(QueueClosed(number, queue) for queue in sorted(self.closed))]
 
     def close(self, queues: Iterable[str]) -> list[Message]:
         """Says that no further feed will come on these queues."""
         fresh = [queue for queue in queues if queue not in self.closed]
         self.closed.update(fresh)
-        return [QueueClosed(node.number, queue) for queue in fresh for node in self.topology.data_nodes]
+        return [QueueClosed(node.number, queue) for queue in fresh for node in self.topology.trainers]
 
     def detach(self, queue: str, number: int) -> None:
         """Takes note that a node wants no more rows of a queue."""

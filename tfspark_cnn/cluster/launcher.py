@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from tfspark_cnn.cluster.driver_nodes import DriverNodes
 from tfspark_cnn.cluster.node_task import RESULT_DDL, NodeTask
 from tfspark_cnn.cluster.slots import NODES_TAG
 from tfspark_cnn.errors import TFSparkError, by_name
@@ -29,18 +30,24 @@ class Launch:
         spark: the session.
         task: what each of its tasks does.
         profile: ResourceProfile of its tasks, or None.
-        group: its job group, by which it is cancelled.
         ended: called once, from the job's thread, with the failure as text or None.
+        beside: the nodes that run on the driver.
         results: pickled results of map_fun by node number, once it has ended.
     """
 
     spark: Any
     task: NodeTask
     profile: Any
-    group: str
     ended: Callable[[str | None], None]
+    beside: DriverNodes
     results: dict[int, bytes] = field(default_factory=dict)
     _thread: Any = None
+
+    @property
+    def group(self) -> str:
+        """The job group, by which it is cancelled."""
+        options = self.task.options
+        return options.run_id if options.attempt == 1 else f"{options.run_id}-{options.attempt}"
 
     def start(self) -> None:
         """Submits the job and returns."""
@@ -49,6 +56,7 @@ class Launch:
         self._thread = InheritableThread(target=self._run, session=self.spark, name=f"{self.group}-job")
         self._thread.daemon = True
         self._thread.start()
+        self.beside.start()
 
     @property
     def started(self) -> bool:
@@ -60,9 +68,11 @@ class Launch:
         self.spark.sparkContext.cancelJobGroup(self.group)
 
     def join(self, timeout_s: float) -> bool:
-        """Waits for the job's thread, and gives whether it has ended."""
-        self._thread.join(timeout_s)
-        return not self._thread.is_alive()
+        """Waits for the job's thread, and gives whether it has ended; ends what is left beside it."""
+        if self.started:
+            self._thread.join(timeout_s)
+        self.beside.close()
+        return not (self.started and self._thread.is_alive())
 
     def _run(self) -> None:
         failure = None
@@ -75,7 +85,7 @@ class Launch:
 
     def _collect(self) -> None:
         context = self.spark.sparkContext
-        nodes = len(self.task.topology)
+        nodes = len(self.task.nodes)
         context.setJobGroup(self.group, f"TensorFlow cluster of {nodes} nodes", interruptOnCancel=True)
         context.addJobTag(NODES_TAG)
         frame = self.spark.range(0, nodes, 1, nodes)

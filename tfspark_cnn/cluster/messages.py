@@ -76,6 +76,17 @@ class Failed(Message):
 
 
 @dataclass(frozen=True)
+class Restarting(Message):
+    """The process of a worker has died, and its Spark task starts another: the parameter servers have all it knew."""
+
+    host: str
+    message: str
+    exit_code: int | None = None
+    signal: str | None = None
+    stderr_tail: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
 class Exited(Message):
     """The process of a node has ended after it was let go or told to stop."""
 
@@ -133,6 +144,11 @@ class Warned(Message):
     """What the driver's log is to say, once for all nodes that say it."""
 
     text: str
+
+
+@dataclass(frozen=True)
+class TrainingEnded(Message):
+    """The chief needs the workers that take its steps no more."""
 
 
 @dataclass(frozen=True)
@@ -309,6 +325,11 @@ class BarrierPassed(Message):
 
 
 @dataclass(frozen=True)
+class Dismissed(Message):
+    """The chief has no further step for this worker."""
+
+
+@dataclass(frozen=True)
 class Leave(Message):
     """The process may end now."""
 
@@ -330,7 +351,8 @@ _KINDS = {
     for kind in (
         Reserved, Entered, Report, Returned, Failed, Exited, Arrived, Joining, Created, Position, Warned, Attached,
         Received, Consumed, Detached, Resumed, Saved, Evaluated, FeedOpened, ReceivedSeen, StepsReady, FeedComplete,
-        ReaderAgreed, QueueClosed, CheckpointWritten, TrainingOver, StopTraining, BarrierPassed, Leave, Abort, Alive,
+        ReaderAgreed, QueueClosed, CheckpointWritten, TrainingOver, StopTraining, BarrierPassed, Restarting,
+        TrainingEnded, Dismissed, Leave, Abort, Alive,
     )
 }  # fmt: skip
 

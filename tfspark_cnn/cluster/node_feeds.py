@@ -176,7 +176,9 @@ class NodeFeeds:
 
     def num_epochs(self) -> int:
         """Gives `num_epochs` of the newest `train` call on the training queue, waiting for the first one."""
-        self._next(TRAIN_QUEUE, self._queue(TRAIN_QUEUE).left)
+        left = self._queue(TRAIN_QUEUE).left
+        if not self._comes(TRAIN_QUEUE, left):
+            raise self.guard(self._never(TRAIN_QUEUE, left))
         with self._changed:
             return self._queue(TRAIN_QUEUE).train_epochs
 
@@ -338,13 +340,14 @@ class NodeFeeds:
         feed = self._next_or_none(queue, number)
         if feed is not None:
             return feed
+        raise self.guard(self._never(queue, number))
+
+    def _never(self, queue: str, number: int) -> FeedError:
         if number:
-            raise self.guard(no_more_epochs(self._queue(queue).train_epochs, queue))
-        raise self.guard(
-            FeedError(
-                f"ctx.dataset waited for rows on {queue!r}, and the cluster was shut down",
-                hint=f"call cluster.train(data, qname={queue!r}) before shutdown",
-            )
+            return no_more_epochs(self._queue(queue).train_epochs, queue)
+        return FeedError(
+            f"ctx.dataset waited for rows on {queue!r}, and the cluster was shut down",
+            hint=f"call cluster.train(data, qname={queue!r}) before shutdown",
         )
 
     def _next_or_none(self, name: str, number: int) -> NodeFeed | None:
@@ -353,13 +356,19 @@ class NodeFeeds:
         for left in self._leave(name):
             left.store.discard()
         with self._changed:
+            return queue.feeds[number] if self._comes(name, number) else None
+
+    def _comes(self, name: str, number: int) -> bool:
+        """Waits for a feed of a queue to begin; False: it never will."""
+        queue = self._queue(name)
+        with self._changed:
             wait_for(
                 self._changed,
                 lambda: queue.opened > number or queue.closed,
                 lambda: f"train call {number + 1} on {name!r}",
                 lambda text: log.info("%s", text),
             )
-            return queue.feeds[number] if queue.opened > number else None
+            return queue.opened > number
 
     def _leave(self, name: str) -> list[NodeFeed]:
         """Takes the feeds out of a queue that no reader needs any more.
@@ -418,6 +427,7 @@ class NodeFeeds:
 
     def _opened(self, message: FeedOpened) -> None:
         if self._inbox is None or self._share is None:
+            self._count(message)
             return
         feed = NodeFeed(
             message.feed,
@@ -440,6 +450,13 @@ class NodeFeeds:
             feed.store.discard()
         self._inbox.add(message.feed, feed.store)
         self._let_flow()
+
+    def _count(self, message: FeedOpened) -> None:
+        """Takes note of a feed of which this node gets no rows: a chief of parameter servers asks for its epochs."""
+        queue = self._queue(message.queue)
+        with self._changed:
+            queue.opened, queue.train_epochs = queue.opened + 1, message.train_epochs
+            self._changed.notify_all()
 
     def _store(self, message: FeedOpened) -> FeedStore:
         room = memory_bytes(self._plan, once=message.once)

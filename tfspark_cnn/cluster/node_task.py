@@ -9,14 +9,14 @@ import json
 import os
 import pickle
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
 
 from tfspark_cnn.cluster import messages, policy, ports, supervisor, tf_config
-from tfspark_cnn.cluster.messages import Exited, Failed, Message, Reserved
+from tfspark_cnn.cluster.messages import Exited, Failed, Message, Reserved, Restarting
 from tfspark_cnn.cluster.node_plan import NodePlan, RunOptions
 from tfspark_cnn.cluster.supervisor import EXIT_ABORTED, Command, Outcome
 from tfspark_cnn.cluster.topology import Node, Role, Topology
@@ -25,6 +25,9 @@ from tfspark_cnn.feed import transport
 
 RESULT_SCHEMA = pa.schema([("node", pa.int32()), ("part", pa.int32()), ("result", pa.binary())])
 RESULT_DDL = "node int, part int, result binary"
+RESTARTS = 3
+"""So often a worker of parameter servers is started again. One that dies more often has a reason of its own."""
+
 RESULT_PART_BYTES = 16 << 20
 """Results travel to the driver as Spark rows of at most so many bytes."""
 
@@ -38,26 +41,33 @@ class NodeTask:
         options: common to all nodes.
         payload: `(map_fun, args)`, pickled.
         gpu_counts: how many GPUs a node of each role may use; None: all that Spark assigned.
+        elsewhere: addresses of the nodes that are not of this job, by number.
     """
 
     topology: Topology
     options: RunOptions
     payload: bytes = field(repr=False)
     gpu_counts: dict[Role, int | None]
+    elsewhere: Mapping[int, str] = field(default_factory=dict)
+
+    @property
+    def nodes(self) -> tuple[Node, ...]:
+        """The nodes of this job, by partition."""
+        return tuple(node for node in self.topology if node.number not in self.elsewhere)
 
     def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Runs the node and gives the pickled result of its map_fun as rows of `RESULT_SCHEMA`."""
         from pyspark import BarrierTaskContext
 
         context = BarrierTaskContext.get()
-        node = self.topology.nodes[context.partitionId()]
+        node = self.nodes[context.partitionId()]
         client = transport.connect(self.options.coordinator, self.options.secret)
         for _ in batches:  # the input is only there to make one task per node
             pass
         held = ports.hold()
         try:
             plan = self._plan(node, context, held, client)
-            outcome = self._run(plan, held)
+            outcome = self._live(plan, held, client)
         finally:
             held.release()
         self._tell(client, node, plan.host, outcome)
@@ -65,12 +75,12 @@ class NodeTask:
         yield from _result_batches(node.number, outcome.record)
 
     def _plan(self, node: Node, context: Any, held: ports.HeldPort, client: Any) -> NodePlan:
-        executor = context.getTaskInfos()[node.number].address
+        executor = context.getTaskInfos()[context.partitionId()].address
         host = executor.rpartition(":")[0].strip("[]")
         address = transport.endpoint(host, held.number).removeprefix("grpc://")
         _send(client, Reserved(node.number, host=host, address=address, executor=executor))
         gathered = [json.loads(text) for text in context.allGather(json.dumps([node.number, address]))]
-        addresses = [address for _, address in sorted(gathered)]
+        addresses = [address for _, address in sorted([*gathered, *map(list, self.elsewhere.items())])]
         resources = context.resources()
         assigned = tuple(resources["gpu"].addresses) if "gpu" in resources else ()
         return NodePlan(
@@ -85,18 +95,27 @@ class NodeTask:
             working_dir=os.getcwd(),
         )
 
-    def _run(self, plan: NodePlan, held: ports.HeldPort) -> Outcome:
+    def _live(self, plan: NodePlan, held: ports.HeldPort, client: Any) -> Outcome:
+        """Runs the process of the node; where the cluster can do without it for a while, again when it has died."""
+        may_restart = self.topology.may_restart(plan.node.number)
+        for _ in range(RESTARTS if may_restart else 0):
+            outcome = self._run(plan)
+            if not died(outcome):
+                return outcome
+            _send(client, as_restart(plan.node.number, plan.host, outcome))
+        return self._run(plan, None if may_restart else held)
+
+    def _run(self, plan: NodePlan, held: ports.HeldPort | None = None) -> Outcome:
         with supervisor.running(command(plan), role=plan.node.role, index=plan.node.index) as process:
-            held.release()  # the process holds it now
+            if held is not None:
+                held.release()  # the process holds it now
             return process.wait()
 
     def _tell(self, client: Any, node: Node, host: str, outcome: Outcome) -> None:
-        if outcome.exit_code == 0 and _is_result(outcome.record) or outcome.exit_code == EXIT_ABORTED:
-            _send(client, Exited(node.number), may_fail=True)
-            return
-        failure = as_failure(node.number, host, outcome)
-        _send(client, failure, may_fail=True)
-        raise NodeError(failure.message, hint=failure.hint, node=node.name)
+        event = ended(node.number, host, outcome)
+        _send(client, event, may_fail=True)
+        if isinstance(event, Failed):
+            raise NodeError(event.message, hint=event.hint, node=node.name)
 
 
 def command(plan: NodePlan) -> Command:
@@ -109,6 +128,31 @@ def command(plan: NodePlan) -> Command:
     }
     argv = [sys.executable, "-m", "tfspark_cnn.cluster.node_process"]
     return Command(argv, stdin=pickle.dumps(plan), environment=variables, inherit=(plan.port_fd,))
+
+
+def ended(number: int, host: str, outcome: Outcome) -> Exited | Failed:
+    """Gives the event for a process that has ended."""
+    if outcome.exit_code == 0 and _is_result(outcome.record) or outcome.exit_code == EXIT_ABORTED:
+        return Exited(number)
+    return as_failure(number, host, outcome)
+
+
+def died(outcome: Outcome) -> bool:
+    """Tells whether a process has ended from outside of map_fun, and not since it was told to."""
+    return outcome.record is None and outcome.exit_code != EXIT_ABORTED
+
+
+def as_restart(number: int, host: str, outcome: Outcome) -> Restarting:
+    """Gives the event for a process that is started again."""
+    failure = as_failure(number, host, outcome)
+    return Restarting(
+        number,
+        host=host,
+        message=failure.message,
+        exit_code=failure.exit_code,
+        signal=failure.signal,
+        stderr_tail=failure.stderr_tail,
+    )
 
 
 def as_failure(number: int, host: str, outcome: Outcome) -> Failed:

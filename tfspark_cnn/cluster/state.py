@@ -24,6 +24,7 @@ from tfspark_cnn.cluster.messages import (
     Consumed,
     Created,
     Detached,
+    Dismissed,
     Entered,
     Evaluated,
     Exited,
@@ -35,10 +36,12 @@ from tfspark_cnn.cluster.messages import (
     Received,
     Report,
     Reserved,
+    Restarting,
     Resumed,
     Returned,
     Saved,
     StopTraining,
+    TrainingEnded,
     TrainingOver,
     Warned,
 )
@@ -85,6 +88,8 @@ class ClusterState:
     resumed_step: int | None = None
     saved: Saved | None = None
     evaluations: list[Evaluated] = field(default_factory=list)
+    replaced: list[Restarting] = field(default_factory=list)
+    trained: bool = False
     feeds: Feeds = field(init=False)
     lockstep: Lockstep = field(init=False)
     paces: Paces = field(init=False)
@@ -121,7 +126,10 @@ class ClusterState:
         self.nodes[event.node].entered = event
         if self.phase is Phase.STARTING and not self.missing():
             self.phase = Phase.RUNNING
-        return self._let_go()  # the others may have returned before the last came up
+        successor = any(one.node == event.node for one in self.replaced)
+        news = self.feeds.repeat(event.node) if successor else []
+        news += [Dismissed(event.node)] if self.trained and self.topology.may_restart(event.node) else []
+        return [*news, *self._let_go()]  # the others may have returned before the last came up
 
     def _report(self, event: Report) -> list[Message]:
         self.nodes[event.node].metrics = event.metrics
@@ -146,12 +154,14 @@ class ClusterState:
         if self.phase in (Phase.ABORTING, Phase.ENDED):
             return
         returned = [number for number, node in self.nodes.items() if node.returned]
-        trainers = {node.number for node in self.topology.data_nodes}
-        waits = [("at ctx.barrier()", here) for here in self.barriers.values()]
-        waits += [("in ctx.strategy()", self.joining)] if self.joining else []
-        waits += [("for the same ctx.dataset()", here) for here in self.feeds.half_attached()]
-        for where, here in waits:
-            for number in (number for number in returned if number in trainers - here):
+        trainers = {node.number for node in self.topology.trainers}
+        data_nodes = {node.number for node in self.topology.data_nodes}
+        asks = "ctx.parameter_servers()" if self.topology.asynchronous else "ctx.strategy()"
+        waits = [("at ctx.barrier()", here, trainers) for here in self.barriers.values()]
+        waits += [(f"in {asks}", self.joining, trainers)] if self.joining else []
+        waits += [("for the same ctx.dataset()", here, data_nodes) for here in self.feeds.half_attached()]
+        for where, here, needed in waits:
+            for number in (number for number in returned if number in needed - here):
                 names = ", ".join(self.topology.nodes[one].name for one in sorted(here))
                 raise ClusterError(
                     f"{self.topology.nodes[number].name} has returned from map_fun, and {names} waits for it {where}",
@@ -197,6 +207,19 @@ class ClusterState:
         self._gone(event.node)
         return lost or self._let_go()
 
+    def _restarting(self, event: Restarting) -> list[Message]:
+        if not self.topology.may_restart(event.node):
+            raise ClusterError(f"{self.topology.nodes[event.node].name} cannot be started again by itself")
+        self.replaced.append(event)
+        self.nodes[event.node] = NodeState(reserved=self.nodes[event.node].reserved)
+        # A process that is started while its cluster is given up has to be told, too.
+        return [Abort(event.node, self.abort_reason or "")] if self.phase is Phase.ABORTING else []
+
+    def _training_ended(self, event: TrainingEnded) -> list[Message]:
+        self.trained = True
+        workers = [node.number for node in self.topology if self.topology.may_restart(node.number)]
+        return [Dismissed(number) for number in workers if self.nodes[number].entered and not self._done(number)]
+
     def _failed(self, event: Failed) -> list[Message]:
         self.failures.append(event)
         self.nodes[event.node].exited = True
@@ -210,7 +233,7 @@ class ClusterState:
             self.phase = Phase.ENDED
 
     def _arrived(self, event: Arrived) -> list[Message]:
-        trainers = {node.number for node in self.topology.data_nodes}
+        trainers = {node.number for node in self.topology.trainers}
         if event.node not in trainers:
             raise ClusterError(
                 f"{self.topology.nodes[event.node].name} came to a barrier, which is for chief and workers",
@@ -248,14 +271,17 @@ class ClusterState:
         if not event.stop:
             return []
         reason = f"{self.topology.nodes[event.node].name} found no better checkpoint after step {event.step}"
-        return [StopTraining(number, reason) for number in self.training()]
+        return [StopTraining(number, reason) for number in self._trainers()]
+
+    def _trainers(self) -> list[int]:
+        return [node.number for node in self.topology.trainers if not self._done(node.number)]
 
     def _evaluators(self) -> list[int]:
         return [node.number for node in self.topology if node.role is Role.EVALUATOR and not self._done(node.number)]
 
     def _tell_evaluators(self) -> list[Message]:
         """Lets evaluators go when nobody trains any more."""
-        return [] if self.training() else [TrainingOver(number) for number in self._evaluators()]
+        return [] if self._trainers() else [TrainingOver(number) for number in self._evaluators()]
 
     @property
     def saved_step(self) -> int | None:
@@ -278,6 +304,8 @@ class ClusterState:
         Created: _created,
         Position: _position,
         Warned: _warned,
+        Restarting: _restarting,
+        TrainingEnded: _training_ended,
         Attached: _of_feed,
         Received: _of_feed,
         Consumed: _of_feed,
@@ -293,6 +321,8 @@ class ClusterState:
         """Takes note that a node's line broke before it was let go."""
         node = self.nodes[number]
         if node.exited or node.let_go or self.phase in (Phase.ABORTING, Phase.ENDED):
+            return []
+        if self.topology.may_restart(number):  # its Spark task says what follows; if that is lost too, Spark does
             return []
         self.vanished.append(number)
         return self.abort(f"node {self.topology.nodes[number].name} is gone")

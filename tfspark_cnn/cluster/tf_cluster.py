@@ -161,7 +161,8 @@ class TFCluster:
             tensorboard: whether to start TensorBoard on `log_dir`.
             input_mode: whether Spark feeds the nodes (`SPARK`) or they read files (`TENSORFLOW`).
             log_dir: where event files go.
-            driver_ps_nodes: not supported yet.
+            driver_ps_nodes: whether the ps run as processes on the driver's host, where they need no slots. Executors
+                must reach it at `spark.driver.host`.
             master_node: `"chief"`, or None: the first worker leads.
             reservation_timeout: seconds within which all nodes must be up.
             queues: names of the feeds that there may be.
@@ -196,12 +197,12 @@ class TFCluster:
         plan = topology.plan(num_executors, num_ps=num_ps, master_node=master_node, eval_node=eval_node)
         gpu_counts = topology.gpu_counts(gpus_per_node)
         fed = _input_mode(input_mode) is InputMode.SPARK
-        _check(driver_ps_nodes=driver_ps_nodes, reservation_timeout=reservation_timeout, tensorboard=tensorboard,
-               log_dir=log_dir)  # fmt: skip
+        _check(reservation_timeout=reservation_timeout, tensorboard=tensorboard, log_dir=log_dir)
         _check_restarts(max_restarts, model_dir)
         payload = _payload(map_fun, tf_args)
         profile = resource_profile or _profile(spark, gpu_counts if gpus_per_node is not None else {})
-        slots.check(spark.sparkContext, nodes=len(plan), feeders=int(fed), profile=profile)
+        on_driver = _on_driver(plan) if driver_ps_nodes else ()
+        slots.check(spark.sparkContext, nodes=len(plan) - len(on_driver), feeders=int(fed), profile=profile)
         options = RunOptions(
             run_id=f"tfspark-{secrets.token_hex(4)}",
             coordinator="",
@@ -217,7 +218,7 @@ class TFCluster:
             release_port=release_port,
             extra_env=dict(node_env or {}),
         )
-        blueprint = Blueprint(spark, plan, options, payload, gpu_counts, profile, reservation_timeout)
+        blueprint = Blueprint(spark, plan, options, payload, gpu_counts, profile, on_driver, reservation_timeout)
         cluster = cls(blueprint, max_restarts=max_restarts)
         cluster._surviving(lambda: None)
         if tensorboard:
@@ -459,10 +460,11 @@ class TFCluster:
             return news
 
         self._coordinator.act(open_feed)
-        inboxes = tuple(inbox for inbox in addresses(self._coordinator.state) if inbox is not None)
-        feeder = Feeder(opened[0], inboxes, self._options.secret, schema)
+        feeder = Feeder(opened[0], self._attempt.resending.inboxes(), self._options.secret, schema)
         group = f"{self._options.run_id}-{opened[0]}"
         job = FeedJob(self._spark, data, feeder, group, f"feed {opened[0]} of {self._options.run_id}", self._fed)
+        job.again = self._attempt.resending.again
+        self._attempt.resending.keep(job)
         self._jobs.append(job)
         job.start()
         return job
@@ -470,8 +472,7 @@ class TFCluster:
     def _fed(self, job: FeedJob) -> None:
         """Called when a feed job has ended: tells the nodes the totals, so that they can plan the rest."""
         if job.failure is None:
-            feed = job.feeder.feed
-            self._coordinator.act(lambda state: state.feeds.by_id[feed].finish(job.totals, len(job.sent)))
+            self._attempt.resending.finish(job)
         self._coordinator.wake()
 
     def _await_job(self, job: FeedJob, qname: str, feed_timeout: float) -> None:
@@ -671,6 +672,11 @@ class TFCluster:
         """
         return self._coordinator.state.paces.report()
 
+    def replaced_nodes(self) -> list[str]:
+        """Says which workers' processes have died and were started again, and why; with parameter servers only."""
+        state = self._coordinator.state
+        return [f"{state.topology.nodes[one.node].name} ({one.host}) {one.message}" for one in state.replaced]
+
     @property
     def refused_calls(self) -> int:
         """How many calls strangers made: without the secret of the cluster, or with what no part of it sends.
@@ -777,9 +783,14 @@ def _cache(cache: str, cache_bytes: int | None) -> Cache:
     return Cache(cache)
 
 
-def _check(*, driver_ps_nodes: bool, reservation_timeout: float, tensorboard: bool, log_dir: str | None) -> None:
-    if driver_ps_nodes:
-        raise ConfigError("driver_ps_nodes=True is not supported yet", hint="leave it out: ps nodes run on executors")
+def _on_driver(plan: topology.Topology) -> tuple[topology.Node, ...]:
+    found = tuple(node for node in plan if node.role is topology.Role.PS)
+    if not found:
+        raise ConfigError("driver_ps_nodes=True expected parameter servers, and num_ps is 0", hint="pass num_ps=1")
+    return found
+
+
+def _check(*, reservation_timeout: float, tensorboard: bool, log_dir: str | None) -> None:
     if not reservation_timeout > 0:
         raise ConfigError(f"reservation_timeout is {reservation_timeout!r} s, expected more than 0", hint="pass 600")
     if tensorboard and not log_dir:

@@ -23,7 +23,7 @@ class Role(StrEnum):
 
 
 DATA_ROLES = (Role.CHIEF, Role.WORKER)
-"""The roles that train, and so get shares of the rows."""
+"""The roles that train."""
 
 
 @dataclass(frozen=True)
@@ -53,24 +53,59 @@ class Topology:
         return iter(self.nodes)
 
     @property
-    def data_nodes(self) -> tuple[Node, ...]:
-        """Chief and workers, in the order of their shares."""
+    def trainers(self) -> tuple[Node, ...]:
+        """Chief and workers."""
         return tuple(node for node in self.nodes if node.role in DATA_ROLES)
+
+    @property
+    def asynchronous(self) -> bool:
+        """Whether the chief hands steps to workers that keep the variables on parameter servers.
+
+        That is so with all three roles; the chief takes no rows then.
+        """
+        return {Role.PS, Role.CHIEF, Role.WORKER} <= {node.role for node in self.nodes}
+
+    @property
+    def data_nodes(self) -> tuple[Node, ...]:
+        """The nodes that get rows, in the order of their shares: chief and workers, or the workers of a chief."""
+        return tuple(node for node in self.trainers if not self.asynchronous or node.role is Role.WORKER)
 
     @property
     def chief(self) -> Node:
         """The node that writes: the chief, or the first worker where there is none."""
-        return self.data_nodes[0]
+        return self.trainers[0]
+
+    def check_asynchronous(self, node: Node) -> None:
+        """Refuses `ctx.parameter_servers()` where there is none, or on a node that has no part in it.
+
+        Raises:
+            TopologyError: a role is missing, or the node is an evaluator.
+        """
+        cures = {Role.PS: "num_ps=1", Role.CHIEF: "master_node='chief'", Role.WORKER: "a larger num_executors"}
+        missing = [role for role in cures if role not in {one.role for one in self.nodes}]
+        if missing:
+            raise TopologyError(
+                f"ctx.parameter_servers() expected ps, chief and workers, and there is no {' and no '.join(missing)}",
+                hint=f"run with {' and '.join(cures[role] for role in missing)}",
+                node=node.name,
+            )
+        if node.role not in DATA_ROLES:
+            raise TopologyError(
+                f"{node.name} called ctx.parameter_servers(), which chief and workers do",
+                hint="look at ctx.job_name first",
+            )
+
+    def may_restart(self, number: int) -> bool:
+        """Tells whether the cluster goes on without a node until its process runs again."""
+        return self.asynchronous and self.nodes[number].role is Role.WORKER
 
     def share_of(self, number: int) -> int | None:
-        """Gives the place of a node among the data nodes, or None for a ps or an evaluator."""
+        """Gives the place of a node among the data nodes, or None for one that gets no rows."""
         numbers = [node.number for node in self.data_nodes]
         return numbers.index(number) if number in numbers else None
 
 
-def plan(
-    num_executors: int, *, num_ps: int = 0, master_node: str | None = None, eval_node: bool = False
-) -> Topology:
+def plan(num_executors: int, *, num_ps: int = 0, master_node: str | None = None, eval_node: bool = False) -> Topology:
     """Gives each of `num_executors` nodes a role.
 
     Args:
@@ -122,9 +157,7 @@ def _leader(master_node: str | None) -> Role | None:
     return Role.CHIEF
 
 
-def _check_sum(
-    num_executors: int, roles: list[Role], *, num_ps: int, leader: Role | None, eval_node: bool
-) -> None:
+def _check_sum(num_executors: int, roles: list[Role], *, num_ps: int, leader: Role | None, eval_node: bool) -> None:
     trainers = sum(role in DATA_ROLES for role in roles)
     if len(roles) == num_executors and trainers:
         return

@@ -50,7 +50,8 @@ class NodeFeed:
         train_epochs: what `train` was asked for; more than `num_epochs` where each epoch is a feed of its own.
         share: our place among the data nodes.
         store: the rows that are here.
-        agreed: by reader, what each data node takes per step; known when all have attached.
+        agreed: by reader, what each data node takes per step; known when all have attached. Where nodes do not run in
+            step, what this one takes.
         steps_ready: by reader, full steps of the first epoch that every node has data for.
         steps_taken: by reader, how many of them it has taken.
         seen_rows: our rows in order that the coordinator knows of.
@@ -140,9 +141,15 @@ class NodeFeed:
             self.store.changed.notify_all()
 
     def plan(self, reader: int, replicas: int) -> EpochPlan:
-        """Gives the plan of an epoch, once the totals are known."""
+        """Gives the plan of an epoch, once the totals are known; where nodes do not run in step, of this one alone."""
         assert self.totals is not None
-        return epochs.plan(self.totals, self.agreed[reader], replicas=replicas)
+        agreed = self.agreed[reader]
+        totals = self.totals if len(agreed) == len(self.totals) else [self.totals[self.share]]
+        return epochs.plan(totals, agreed, replicas=replicas)
+
+    def place(self, reader: int) -> int:
+        """Gives the place of this node in the plan."""
+        return min(self.share, len(self.agreed[reader]) - 1)
 
 
 @dataclass(frozen=True)
@@ -512,12 +519,12 @@ class EpochReader:
         self, feed: NodeFeed, plan: EpochPlan, rows: Callable[[int, int], Batch], *, first_step: int
     ) -> Iterator[_Piece]:
         """Gives the steps of a plan from one on, those of one size together."""
-        at_once = self._steps_at_once(feed)
+        at_once, place = self._steps_at_once(feed), feed.place(self.number)
         step = first_step
         while step < plan.steps:
-            (start, stop), size = plan.bounds(feed.share, step), plan.size(feed.share, step)
+            (start, stop), size = plan.bounds(place, step), plan.size(place, step)
             steps = 1
-            while steps < at_once and step + steps < plan.steps and plan.size(feed.share, step + steps) == size:
+            while steps < at_once and step + steps < plan.steps and plan.size(place, step + steps) == size:
                 steps, stop = steps + 1, stop + size
             yield steps, rows(start, stop)
             step += steps

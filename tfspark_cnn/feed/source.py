@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import astuple, dataclass, field, fields
 from itertools import chain
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -61,13 +62,13 @@ class Feeder:
 
     Attributes:
         feed: which feed.
-        inboxes: their locations, in the order of the shares.
+        inboxes: their locations, in the order of the shares; None for one that is not to be sent.
         secret: of the cluster.
         schema: of the data as Arrow has it: the names of the columns, and what partitions without rows are sent as.
     """
 
     feed: str
-    inboxes: tuple[str, ...]
+    inboxes: tuple[str | None, ...]
     secret: str = field(repr=False)
     schema: pa.Schema
 
@@ -87,7 +88,10 @@ class Feeder:
             FeedError: an inbox refused them, or is gone, or a row is too large.
         """
         with ExitStack() as stack:
-            clients = [stack.enter_context(transport.connect(inbox, self.secret)) for inbox in self.inboxes]
+            clients = [
+                stack.enter_context(transport.connect(inbox, self.secret)) if inbox is not None else None
+                for inbox in self.inboxes
+            ]
             try:
                 return self._deal(partition, batches, clients)
             except (pa.ArrowException, OSError) as error:
@@ -98,7 +102,7 @@ class Feeder:
 
     def _deal(self, partition: int, batches: Iterable[pa.RecordBatch], clients: Sequence[object]) -> Sent:
         dealer, clock = Dealer(partition, len(clients)), _Laps()
-        shares: list[Share] = []
+        shares: list[Share | Unsent] = []
         row = 0
         for batch in chain.from_iterable(pieces_of(whole, partition=partition) for whole in batches):
             clock.lap("source_s")
@@ -118,8 +122,27 @@ class Feeder:
         clock.lap("send_s")
         return Sent(partition, [share.rows for share in shares], **clock.seconds)
 
-    def _open(self, partition: int, schema: pa.Schema, clients: Sequence[object]) -> list[Share]:
-        return [Share(client, feed=self.feed, partition=partition, schema=schema) for client in clients]
+    def _open(self, partition: int, schema: pa.Schema, clients: Sequence[Any]) -> list[Share | Unsent]:
+        return [
+            Share(client, feed=self.feed, partition=partition, schema=schema) if client is not None else Unsent()
+            for client in clients
+        ]
+
+
+class Unsent:
+    """A share that stays where it is: its rows are counted."""
+
+    rows = 0
+
+    def send(self, batch: pa.RecordBatch) -> None:
+        """Counts."""
+        self.rows += batch.num_rows
+
+    def end(self) -> None:
+        """Does nothing."""
+
+    def confirm(self) -> None:
+        """Does nothing."""
 
 
 class _Laps:

@@ -68,6 +68,13 @@ class Layout:
             return x
         return x, _arranged(values[len(self.features) :], self.labels, self.single_label)
 
+    def values(self, element: Sequence[Any]) -> tuple[Any, ...]:
+        """Gives the values of all columns, features first, of an element as `dataset.map` gives it to a function."""
+        x, y = (element[0], element[1]) if self.labels else (element[0], None)
+        return _values(x, self.features, self.single_feature) + (
+            _values(y, self.labels, self.single_label) if self.labels else ()
+        )
+
 
 def _columns(names: Names) -> tuple[tuple[Column, ...], bool]:
     if isinstance(names, str | Column):
@@ -81,6 +88,10 @@ def _column(name: str | Column) -> Column:
 
 def _arranged(values: Sequence[Any], columns: Sequence[Column], single: bool) -> Any:
     return values[0] if single else {column.name: value for column, value in zip(columns, values, strict=True)}
+
+
+def _values(arranged: Any, columns: Sequence[Column], single: bool) -> tuple[Any, ...]:
+    return (arranged,) if single else tuple(arranged[column.name] for column in columns)
 
 
 def dataset(

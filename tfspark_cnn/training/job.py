@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,6 +20,7 @@ from tfspark_cnn.errors import ConfigError
 from tfspark_cnn.feed.schema import Column
 from tfspark_cnn.models import registry
 from tfspark_cnn.training.callbacks import ProgressReporter
+from tfspark_cnn.training.parameter_server import ParameterServers
 
 MODEL_FILE = "model.keras"
 ROWS_AT_ONCE = 1024  # bounds the memory of scoring; a step of the training is far smaller
@@ -32,6 +33,10 @@ class JobContext(Protocol):
     job_name: str
     task_index: int
     model_dir: str | None
+    cluster_spec: Mapping[str, Any]
+
+    def parameter_servers(self, train: Callable[[ParameterServers], Any]) -> Any:
+        """Calls `train` on the chief, and takes its steps on workers."""
 
     def strategy(self, *, precision: str | None = None) -> Any:
         """Gives the strategy over all nodes."""
@@ -43,7 +48,7 @@ class JobContext(Protocol):
         """Gives the callbacks of this node."""
 
 
-def run(task: ClassificationTask, ctx: JobContext) -> dict[str, Any]:
+def run(task: ClassificationTask, ctx: JobContext) -> dict[str, Any] | None:
     """Trains the network of the task on this node's share of the rows.
 
     Args:
@@ -52,11 +57,14 @@ def run(task: ClassificationTask, ctx: JobContext) -> dict[str, Any]:
 
     Returns:
         `node`, `history` (metric to its values by epoch), `fit_s` (seconds), `images` (rows this node trained); on the
-        chief also `model` (path of the saved network), `test_accuracy`, `test_rows`.
+        chief also `model` (path of the saved network), `test_accuracy`, `test_rows`. With parameter servers the chief
+        alone gives that, for all rows, and workers None.
     """
     # The same on all nodes: they must create the same variables, and take the chief's initial values anyway.
     keras.utils.set_random_seed(task.config.train.seed)
-    model = _compiled(task, ctx)
+    if {"ps", "chief", "worker"} <= ctx.cluster_spec.keys():
+        return ctx.parameter_servers(lambda servers: _run_asynchronously(task, ctx, servers))
+    model = _compiled(task, ctx.strategy(precision=task.config.train.precision))
     rows = ctx.dataset(Column("image", shape=task.image_shape), "label", batch_size=task.config.train.batch_size)
     ours = ctx.callbacks()
     started_s = time.monotonic()
@@ -70,13 +78,29 @@ def run(task: ClassificationTask, ctx: JobContext) -> dict[str, Any]:
     return result | (_judged(model, task, ctx) if ctx.is_chief else {})
 
 
+def _run_asynchronously(task: ClassificationTask, ctx: JobContext, servers: ParameterServers) -> dict[str, Any]:
+    model = _compiled(task, servers.strategy)
+    rows = servers.dataset(
+        Column("image", shape=task.image_shape), "label", batch_size=task.config.train.batch_size
+    )  # fmt: skip
+    started_s = time.monotonic()
+    history = servers.fit(model, rows, epochs=task.config.train.epochs)
+    result = {
+        "node": f"{ctx.job_name}:{ctx.task_index}",
+        "history": _plain(history.history),
+        "fit_s": time.monotonic() - started_s,
+        "images": servers.rows_trained,
+    }
+    return result | _judged(model, task, ctx)
+
+
 def _plain(history: Mapping[str, Sequence[Any]]) -> dict[str, list[float]]:
     return {name: [float(value) for value in values] for name, values in history.items()}
 
 
-def _compiled(task: ClassificationTask, ctx: JobContext) -> keras.Model:
+def _compiled(task: ClassificationTask, strategy: Any) -> keras.Model:
     config = task.config
-    with ctx.strategy(precision=config.train.precision).scope():
+    with strategy.scope():
         model = registry.build(
             config.model.name, input_shape=task.image_shape, classes=task.classes, **config.model.parameters
         )

@@ -19,12 +19,13 @@ from tfspark_cnn.cluster.messages import (
     ReceivedSeen,
     StepsReady,
 )
-from tfspark_cnn.cluster.topology import plan
+from tfspark_cnn.cluster.topology import Node, Role, Topology, plan
 from tfspark_cnn.errors import SchemaError
 from tfspark_cnn.feed import epochs
 
 # The ps and the evaluator take no part: the shares are those of nodes 1 and 3.
-TOPOLOGY = plan(4, num_ps=1, master_node="chief", eval_node=True)
+ROLES = (Role.PS, Role.WORKER, Role.EVALUATOR, Role.WORKER)
+TOPOLOGY = Topology(tuple(Node(number, role, number // 2) for number, role in enumerate(ROLES)))
 SHARES = (1, 3)
 
 
@@ -42,6 +43,39 @@ def received(node: int, ready: int) -> Received:
 
 def consumed(node: int, passes: int, *, reader: int = 0) -> Consumed:
     return Consumed(node, "input-1", reader=reader, passes=passes, step=0, rows=0, waited_s=0.0)
+
+
+def test_a_chief_of_parameter_servers_counts_feeds_and_gets_no_share() -> None:
+    feed, news = Feeds(plan(4, num_ps=1, master_node="chief")).open("input", "schema", 3)
+    assert feed.shares == (2, 3)
+    assert [message.node for message in news] == [1, 2, 3]
+
+
+def test_workers_of_parameter_servers_do_not_wait_for_each_other() -> None:
+    feeds = Feeds(plan(4, num_ps=1, master_node="chief"))
+    feed, _ = feeds.open("input", "schema", 1)
+    assert feed.attach(attached(2)) == [ReaderAgreed(2, "input-1", 0, [8])]
+    assert feed.receive(received(2, 30)) == [StepsReady(2, "input-1", 0, 2)]
+    assert feed.receive(received(3, 30)) == []
+    assert feed.attach(attached(3, batch_rows=10)) == [
+        ReaderAgreed(3, "input-1", 0, [10]), StepsReady(3, "input-1", 0, 2)
+    ]  # fmt: skip
+    assert feeds.half_attached() == []
+    feeds.repeat(2)
+    assert feed.attach(attached(2)) == [ReaderAgreed(2, "input-1", 0, [8])]
+    assert feed.receive(received(2, 30)) == [StepsReady(2, "input-1", 0, 2)], "its successor is told anew"
+
+
+def test_who_takes_the_place_of_another_is_told_the_newest_feed_of_each_queue_and_what_is_closed() -> None:
+    feeds = Feeds(TOPOLOGY)
+    for queue in ("validation", "input", "input"):
+        feeds.open(queue, "schema", 3)
+    feeds.by_id["input-2"].receive(received(3, 20))
+    feeds.close(["output"])
+    told = feeds.repeat(3)
+    assert [(type(one).__name__, one.node) for one in told] == [("FeedOpened", 3)] * 2 + [("QueueClosed", 3)]
+    assert [one.feed for one in told[:2]] == ["validation-1", "input-2"]
+    assert feeds.by_id["input-2"].rows_received() == 0
 
 
 def test_opening_a_feed_tells_chief_and_workers() -> None:

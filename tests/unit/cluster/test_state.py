@@ -18,20 +18,24 @@ from tfspark_cnn.cluster.messages import (
     CheckpointWritten,
     Consumed,
     Detached,
+    Dismissed,
     Entered,
     Evaluated,
     Exited,
     Failed,
+    FeedOpened,
     Joining,
     Leave,
     Message,
     Received,
     Report,
     Reserved,
+    Restarting,
     Resumed,
     Returned,
     Saved,
     StopTraining,
+    TrainingEnded,
     TrainingOver,
 )
 from tfspark_cnn.cluster.state import ClusterState, Phase
@@ -271,10 +275,10 @@ def test_the_newest_report_replaces_the_one_before() -> None:
 @pytest.mark.parametrize(
     ("events", "missing", "working", "training"),
     [
-        ([], ["ps:0", "chief:0", "evaluator:0", "worker:0"], ["chief:0", "evaluator:0", "worker:0"], [1, 3]),
-        (entered(0, 1), ["evaluator:0", "worker:0"], ["chief:0", "evaluator:0", "worker:0"], [1, 3]),
+        ([], ["ps:0", "chief:0", "evaluator:0", "worker:0"], ["chief:0", "evaluator:0", "worker:0"], [3]),
+        (entered(0, 1), ["evaluator:0", "worker:0"], ["chief:0", "evaluator:0", "worker:0"], [3]),
         ([*RUN_FULL, Returned(1)], [], ["evaluator:0", "worker:0"], [3]),
-        ([*RUN_FULL, failed(3)], [], ["chief:0", "evaluator:0"], [1]),
+        ([*RUN_FULL, failed(3)], [], ["chief:0", "evaluator:0"], []),
         (RETURN_FULL, [], [], []),
     ],
 )
@@ -295,6 +299,61 @@ def test_a_node_of_another_cluster_is_refused(number: int) -> None:
 def test_a_message_that_only_the_coordinator_sends_is_refused(message: Message) -> None:
     with pytest.raises(ClusterError, match=f"nodes do not send {type(message).__name__}"):
         ClusterState(PAIR).handle(message)
+
+
+# --- workers that parameter servers can do without for a while -------------------------------------------------------
+
+
+SERVERS = plan(4, num_ps=1, master_node="chief")  # 0: ps, 1: chief, 2 and 3: workers
+KILLED = Restarting(3, host="h", message="was ended by SIGKILL", exit_code=137, signal="SIGKILL")
+
+
+@pytest.mark.parametrize("events", [[lost(3), KILLED], [KILLED, lost(3)], [KILLED]])
+def test_a_worker_that_dies_stops_nobody_and_its_successor_is_told_the_feed(events: list[Event]) -> None:
+    state = ClusterState(SERVERS)
+    for event in entered(0, 1, 2, 3):
+        state.handle(event)
+    state.feeds.open("input", "schema", 2)
+    for event in events:
+        assert (state.handle(event) if isinstance(event, Message) else event(state)) == []
+    assert (state.phase, state.failures, state.vanished) == (Phase.RUNNING, [], [])
+    assert (state.missing(), state.replaced) == (["worker:1"], [KILLED])
+    assert [type(one) for one in state.handle(Entered(3, pid=7))] == [FeedOpened]
+    assert state.missing() == []
+
+
+def test_workers_are_dismissed_when_the_chief_has_trained_also_those_that_come_later() -> None:
+    state, sent = after(SERVERS, [*entered(0, 1, 2, 3), KILLED, TrainingEnded(1)])
+    assert sent == [Dismissed(2)]
+    assert state.handle(Entered(3, pid=7)) == [Dismissed(3)]
+    for number in (1, 2, 3):
+        sent = state.handle(Returned(number))
+    assert sent == [Leave(0), Leave(2), Leave(3)]
+
+
+def test_a_process_that_is_started_while_its_cluster_is_stopped_is_stopped_too() -> None:
+    _, sent = after(SERVERS, [*entered(0, 1, 2, 3), failed(0), KILLED])
+    assert sent == [Abort(3, "node ps:0 failed")]
+
+
+@pytest.mark.parametrize(("topology", "number"), [(SERVERS, 0), (SERVERS, 1), (PAIR, 1)])
+def test_other_nodes_cannot_be_started_again_by_themselves(topology: Topology, number: int) -> None:
+    with pytest.raises(ClusterError, match="cannot be started again by itself"):
+        after(topology, [Restarting(number, "h", "was ended by SIGKILL")])
+
+
+@pytest.mark.parametrize(
+    ("waiting", "returned", "message"),
+    [
+        (1, 2, "worker:0 has returned from map_fun, and chief:0 waits for it in ctx.parameter_servers"),
+        (2, 1, "chief:0 has returned from map_fun, and worker:0 waits for it in ctx.parameter_servers"),
+    ],
+)
+def test_parameter_servers_whose_chief_or_worker_returned_are_an_error(
+    waiting: int, returned: int, message: str
+) -> None:
+    with pytest.raises(ClusterError, match=message):
+        after(SERVERS, [*entered(0, 1, 2, 3), Joining(waiting), Returned(returned)])
 
 
 # --- feeds -----------------------------------------------------------------------------------------------------------
@@ -443,7 +502,7 @@ def test_a_fault_at_any_time_stops_all_and_lets_nobody_leave(topology: Topology,
     alive = [number for number, done in world.done.items() if "exit" not in done]
     if not alive:
         return
-    unsaid = [number for number in alive if number not in world.told(Leave)]
+    unsaid = [n for n in alive if n not in world.told(Leave) and not topology.may_restart(n)]
     how = data.draw(st.sampled_from(["fail", "abort", *(["lose"] if unsaid else [])]))
     world.break_down(data.draw(st.sampled_from(unsaid if how == "lose" else alive)), how)
     left = [number for number, done in world.done.items() if "exit" not in done]

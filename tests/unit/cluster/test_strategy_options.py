@@ -58,7 +58,9 @@ def _node(**more: Any) -> Any:
         made.append(options)
         return "the strategy"
 
-    state = {"job_name": "worker", "task_index": 1, "gpus": (), "_strategy": None, "_strategy_options": None}
+    synchronous = SimpleNamespace(topology=SimpleNamespace(asynchronous=False))
+    state = {"_plan": synchronous, "job_name": "worker", "task_index": 1, "gpus": ()}
+    state |= {"_strategy": None, "_strategy_options": None}
     return SimpleNamespace(**state | {"_joined": joined, "made": made} | more)
 
 

@@ -54,7 +54,7 @@ def test_each_node_finds_its_own_address_in_tf_config(topology: Topology) -> Non
         if node.role is not Role.EVALUATOR:
             assert found["cluster"][task["type"]][task["index"]] == addresses[node.number]
     assert len(clusters) == 1, "all nodes must be told the same cluster"
-    assert sum(len(json.loads(clusters.copy().pop()).get(role, [])) for role in DATA_ROLES) == len(topology.data_nodes)
+    assert sum(len(json.loads(clusters.copy().pop()).get(role, [])) for role in DATA_ROLES) == len(topology.trainers)
 
 
 def test_tf_config_is_plain_text_without_our_types() -> None:

@@ -86,7 +86,7 @@ def test_every_plan_has_all_numbers_once_and_somebody_who_trains(
     for role, count in counts.items():
         assert [node.index for node in topology if node.role is role] == list(range(count))
     assert len(set(names(topology))) == num_executors
-    assert topology.chief == topology.data_nodes[0]
+    assert topology.chief == topology.trainers[0]
     assert topology.chief.role is (Role.CHIEF if leader else Role.WORKER)
 
 
@@ -95,10 +95,37 @@ def test_shares_number_the_data_nodes_and_nobody_else(
     trainers: int, num_ps: int, leader: str | None, eval_node: bool
 ) -> None:
     topology = plan(trainers + num_ps + eval_node, num_ps=num_ps, master_node=leader, eval_node=eval_node)
-    shares = [topology.share_of(node.number) for node in topology if node.role in DATA_ROLES]
-    assert shares == list(range(trainers))
-    assert all(topology.share_of(node.number) is None for node in topology if node.role not in DATA_ROLES)
+    coordinates = bool(num_ps and leader and trainers > 1)
+    fed = DATA_ROLES[1:] if coordinates else DATA_ROLES
+    assert topology.asynchronous is coordinates
+    shares = [topology.share_of(node.number) for node in topology if node.role in fed]
+    assert shares == list(range(trainers - coordinates))
+    assert all(topology.share_of(node.number) is None for node in topology if node.role not in fed)
     assert topology.share_of(len(topology)) is None
+
+
+@pytest.mark.parametrize(
+    ("num_executors", "options", "missing", "cure"),
+    [
+        (2, {"master_node": "chief"}, "there is no ps", "num_ps=1"),
+        (2, {"num_ps": 1}, "there is no chief", "master_node='chief'"),
+        (2, {"num_ps": 1, "master_node": "chief"}, "there is no worker", "a larger num_executors"),
+        (1, {}, "there is no ps and no chief", "num_ps=1 and master_node='chief'"),
+    ],
+)
+def test_parameter_servers_need_all_three_roles(num_executors: int, options: dict, missing: str, cure: str) -> None:
+    topology = plan(num_executors, **options)
+    with pytest.raises(TopologyError, match=missing) as caught:
+        topology.check_asynchronous(topology.chief)
+    assert cure in (caught.value.hint or "")
+
+
+def test_an_evaluator_has_no_part_in_parameter_server_training() -> None:
+    topology = plan(4, num_ps=1, master_node="chief", eval_node=True)
+    topology.check_asynchronous(topology.chief)
+    with pytest.raises(TopologyError, match="evaluator:0 called"):
+        topology.check_asynchronous(topology.nodes[2])
+    assert [topology.may_restart(node.number) for node in topology] == [False, False, False, True]
 
 
 def test_a_node_is_named_as_in_logs() -> None:

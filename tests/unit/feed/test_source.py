@@ -105,6 +105,13 @@ def test_the_batches_that_arrive_hold_what_was_sent(nodes: list[Node]) -> None:
         )
 
 
+def test_a_share_without_an_inbox_stays_where_it_is_and_is_counted(nodes: list[Node]) -> None:
+    every = feeder(nodes).inboxes
+    shares = feeder(nodes, inboxes=(None, every[1], None)).send(0, partition_of(0, 320, 37)).share
+    assert shares == list(Dealer(0, 3).share_rows(320))
+    assert [len(node.rows()) for node in nodes] == [0, shares[1], 0]
+
+
 def test_a_partition_without_rows_is_committed_on_every_node(nodes: list[Node]) -> None:
     assert feeder(nodes).send(0, []).share == [0, 0, 0]
     assert feeder(nodes).send(1, [batch_of(0, 0)]).share == [0, 0, 0]
