@@ -101,20 +101,30 @@ class Node:
         from tfspark_cnn.training.resuming import Session, Surroundings
 
         self.resumed: list[Any] = []
+        self.keeper: Keeper | None = None
+        self._folder, self._run = folder, run
         self.session = Session(
             Surroundings(
                 is_chief=True,
-                keeper=lambda options: Keeper.open(
-                    str(folder), run=run, before=(), address="127.0.0.1:1", options=options, judges=True,
-                    written=lambda entry, meta: None,
-                ),
+                keeper=self._open,
                 places=dict,
                 last_begun=lambda: None,
                 resume=lambda places: [],
                 identity={},
                 resumed=self.resumed.append,
             )
+        )
+
+    def _open(self, options: Checkpoints) -> Keeper:
+        self.keeper = Keeper.open(
+            str(self._folder), run=self._run, before=(), address="127.0.0.1:1", options=options, judges=True,
+            written=lambda entry, meta: None,
         )  # fmt: skip
+        return self.keeper
+
+    def close(self) -> None:
+        assert self.keeper is not None
+        self.keeper.close(ended=False)
 
     def fit(
         self, model: Any, rows: Any, epochs: int, *, dies_at: int | None = None, options: Any = None, own: Any = ()
@@ -162,7 +172,7 @@ def _killed(node: Node, calls: list[Any]) -> bool:
         for call in calls:
             call()
     except KeyboardInterrupt:
-        node.session.close(ended=False)
+        node.close()
         return True
     return False
 

@@ -177,7 +177,14 @@ class NodeContext:
             return None
         from tfspark_cnn.training.parameter_server import ChiefEnd, ParameterServers
 
-        servers = ParameterServers(ChiefEnd(self.report, fed=self._plan.options.fed, log_dir=self.log_dir))
+        chief = ChiefEnd(
+            self.report,
+            fed=self._plan.options.fed,
+            log_dir=self.log_dir,
+            checkpoints=self._checkpoints.by_epochs() if self.model_dir else None,
+            wants_stop=self._checkpoints.stops,
+        )
+        servers = ParameterServers(chief)
         if self._release_port:
             self.release_port()
         result = train(servers)
@@ -196,7 +203,9 @@ class NodeContext:
             layout = request.layout
             features = layout.features[0] if layout.single_feature else layout.features
             label = layout.labels[0] if layout.single_label else layout.labels or None
-            return self.dataset(features, label, on_bad_image=request.on_bad_image, **how)
+            found = self.dataset(features, label, on_bad_image=request.on_bad_image, **how)
+            self._feeds.skip_passes(request.name, request.first_pass)
+            return found
 
         def failed(error: Exception) -> None:
             failures.append(error)

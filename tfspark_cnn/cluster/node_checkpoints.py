@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from tfspark_cnn import env
@@ -42,6 +42,7 @@ class NodeCheckpoints:
         self._plan, self._link, self._feeds = plan, link, feeds
         self._is_chief = plan.node.number == plan.topology.chief.number
         self._session: Any = None
+        self._keeper: Keeper | None = None
         self._stops = threading.Event()
         self._written: queue.SimpleQueue[CheckpointWritten | None] = queue.SimpleQueue()  # a few bytes for each
         link.on(StopTraining, lambda message: self._stops.set())
@@ -59,6 +60,16 @@ class NodeCheckpoints:
             self._session = self._new_session()
         return self._session
 
+    def by_epochs(self) -> Callable[[Checkpoints], Any]:
+        """Gives what opens checkpoints of asynchronous training, on the chief."""
+        from tfspark_cnn.training.async_checkpoints import EpochCheckpoints
+
+        return lambda checkpoints: EpochCheckpoints(self._open(checkpoints), checkpoints, resumed=self._resumed)
+
+    def stops(self) -> bool:
+        """Tells whether somebody has asked for the end of training."""
+        return self._stops.is_set()
+
     def scored(self, entry: Entry, metrics: dict[str, float], best: bool, stop: bool) -> None:
         """Tells the coordinator what an evaluator has found."""
         self._link.send(Evaluated(self._link.node, entry.step, entry.name, metrics, best=best, stop=stop))
@@ -70,13 +81,13 @@ class NodeCheckpoints:
 
     def flush(self) -> None:
         """Called when map_fun has returned: everything that it wanted to keep is written."""
-        if self._session is not None:
-            self._session.flush()
+        if self._keeper is not None:
+            self._keeper.flush()
 
     def end(self) -> None:
         """Called when all nodes have returned: the run came to its end."""
-        if self._session is not None:
-            self._session.close(ended=True)
+        if self._keeper is not None:
+            self._keeper.close(ended=True)
 
     def _new_session(self) -> Any:
         from tfspark_cnn.training.resuming import Session, Surroundings
@@ -85,13 +96,13 @@ class NodeCheckpoints:
         return Session(
             Surroundings(
                 is_chief=self._is_chief,
-                keeper=self._keeper,
+                keeper=self._open,
                 places=self._feeds.places,
                 last_begun=self._feeds.last_begun,
                 resume=self._feeds.resume,
                 identity={"num_workers": len(plan.topology.data_nodes), "seed": plan.options.seed},
                 resumed=self._resumed,
-                wants_stop=self._stops.is_set,
+                wants_stop=self.stops,
             )
         )
 
@@ -99,9 +110,9 @@ class NodeCheckpoints:
         if self._is_chief:
             self._link.send(Resumed(self._link.node, at.steps, at.epoch))
 
-    def _keeper(self, checkpoints: Checkpoints) -> Keeper:
+    def _open(self, checkpoints: Checkpoints) -> Keeper:
         options = self._plan.options
-        return Keeper.open(
+        self._keeper = self._keeper or Keeper.open(
             str(options.model_dir),
             run=f"{options.run_id}-{options.attempt}",
             before=[f"{options.run_id}-{number}" for number in range(1, options.attempt)],
@@ -110,6 +121,7 @@ class NodeCheckpoints:
             judges=all(node.role is not Role.EVALUATOR for node in self._plan.topology),
             written=self._tell_written,
         )
+        return self._keeper
 
     def _tell_written(self, entry: Entry, meta: Mapping[str, Any]) -> None:
         metrics = {name: values[-1] for name, values in meta["history"]["history"].items()}

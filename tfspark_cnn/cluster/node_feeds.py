@@ -200,6 +200,11 @@ class NodeFeeds:
             self._datasets(queue)[number].resume(Place(**places[queue][number]))
         return here
 
+    def skip_passes(self, name: str, passes: int) -> None:
+        """Lets the newest dataset of the feed that `ctx.dataset(name=...)` names begin after some passes."""
+        found = self._datasets(self._queue_of(name))
+        found[max(found)].skip_passes(passes)
+
     def _names(self) -> list[str]:
         with self._changed:
             return list(self._queues)

@@ -337,6 +337,21 @@ class EpochReader:
                 self._skip(self._present(), place.passes)
             self._passes, self._first_step, self._expected = place.passes, place.step, place
 
+    def skip_passes(self, passes: int) -> None:
+        """Lets so many passes count as taken, over the `train` calls that they are of.
+
+        Raises:
+            FeedError: there are no such calls.
+        """
+        with self._lock:
+            while passes:
+                feed = self._present()
+                here = min(passes, feed.num_epochs - self._passes) if feed.num_epochs else passes
+                self._passes, passes = self._passes + here, passes - here
+                self._skip(feed, self._passes)
+                if passes:
+                    self._leave(self.feed_index + 1)
+
     def _skip(self, feed: NodeFeed, passes: int) -> None:
         self._ended = passes
         self._tell(feed, passes, 0, 0)

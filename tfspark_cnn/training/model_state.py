@@ -21,7 +21,7 @@ Arrays = dict[str, npt.NDArray[Any]]
 
 def weights(model: keras.Model) -> Arrays:
     """Gives copies of the variables of the model (with the states of its seeds) and of its optimizer."""
-    return {name: np.array(_local(variable)) for name, variable in _named(model).items()}
+    return {name: np.array(_local(variable)) for name, variable in named(model).items()}
 
 
 def metrics(model: keras.Model) -> npt.NDArray[np.float64]:
@@ -36,7 +36,7 @@ def restore(model: keras.Model, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
     Raises:
         CheckpointError: a variable is missing.
     """
-    for name, variable in _named(model).items():
+    for name, variable in named(model).items():
         if name not in arrays:
             raise CheckpointError(f"the checkpoint has no {name}", hint="use another model_dir")
         variable.assign(arrays[name])
@@ -50,7 +50,7 @@ def restore_weights(model: keras.Model, archive: Archive) -> None:
     """
     then, now = archive.meta["identity"], identity(model).to_json()
     check_same({"variables": then["variables"]}, {"variables": now["variables"]})
-    for name, variable in _named(model).items():
+    for name, variable in named(model).items():
         if name.startswith("model/"):
             variable.assign(archive.arrays[name])
 
@@ -77,8 +77,8 @@ def identity(model: keras.Model, **more: Any) -> Identity:
     )
 
 
-def _named(model: keras.Model) -> dict[str, Any]:
-    """All that `fit` changes, by names that tell the order, as two variables may have the same path."""
+def named(model: keras.Model) -> dict[str, Any]:
+    """Gives all variables that `fit` changes, by names that tell their order: two may have the same path."""
     optimizer = model.optimizer.variables if model.optimizer is not None else []
     pairs = [("model", enumerate(model.variables)), ("optimizer", enumerate(optimizer))]
     return {f"{kind}/{n:04d}/{plain_path(one.path)}": one for kind, numbered in pairs for n, one in numbered}

@@ -7,19 +7,23 @@ The chief's end is `ParameterServers`; a worker serves steps, by `server` and `r
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
 import tensorflow as tf
 
+from tfspark_cnn.checkpoints.options import Checkpoints
 from tfspark_cnn.errors import ClusterError, ConfigError
 from tfspark_cnn.training import async_step, named_arrays
 from tfspark_cnn.training import callbacks as node_callbacks
+from tfspark_cnn.training.async_checkpoints import EpochCheckpoints
 from tfspark_cnn.training.async_data import DatasetFn, WorkerData, worker_errors
 from tfspark_cnn.training.async_pass import Totals, take_pass
 from tfspark_cnn.training.dataset import Layout, Names
 from tfspark_cnn.training.row_server import RowRequest
+
+_CHECKPOINTS = Checkpoints()
 
 
 @dataclass(frozen=True)
@@ -30,11 +34,15 @@ class ChiefEnd:
         report: takes metrics by keyword and sends them to the driver without blocking.
         fed: whether Spark feeds the workers.
         log_dir: where event files go, or None.
+        checkpoints: opens what `fit` saves with and goes on from; None where there is no `model_dir`.
+        wants_stop: tells whether an evaluator has asked for the end of training.
     """
 
     report: Callable[..., None]
     fed: bool
     log_dir: str | None = None
+    checkpoints: Callable[[Checkpoints], EpochCheckpoints] | None = None
+    wants_stop: Callable[[], bool] = lambda: False
 
 
 class ParameterServers:
@@ -64,6 +72,7 @@ class ParameterServers:
         """
         self._chief = chief
         self.rows_trained = self.rows_evaluated = 0
+        self._is_first_fit = True
         self._steps: dict[tuple[int, int], tuple[Any, async_step.Steps]] = {}  # the model stays, and so does its id
         try:
             resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
@@ -117,12 +126,16 @@ class ParameterServers:
         steps_per_epoch: int | None = None,
         validation_data: RowRequest | DatasetFn | None = None,
         callbacks: Sequence[Any] = (),
+        checkpoints: Checkpoints | None = _CHECKPOINTS,
     ) -> Any:
         """Trains, and gives Keras' `History`: for each epoch the loss and metrics over all of its batches.
 
         An epoch ends when each worker has taken its share once, and no step is under way when callbacks see its end.
         Steps run side by side on weights that others change meanwhile, so neither their order nor the result is the
         same twice. The metrics of a batch are those at the time of its step.
+
+        With a `model_dir`, epochs are saved as by `ctx.callbacks`, and a run that was killed goes on after the last one
+        saved, with a history of all. One call of `fit` in map_fun is saved, the first.
 
         Args:
             model: made and compiled under `strategy.scope()`.
@@ -133,25 +146,39 @@ class ParameterServers:
             steps_per_epoch: steps of all workers together after which an epoch ends; for datasets without end.
             validation_data: as `data`; evaluated after each epoch.
             callbacks: of Keras; told of epochs and of training, not of steps.
+            checkpoints: when to save, and what to keep; None: no checkpoints.
 
         Raises:
             ConfigError: model or data cannot be trained so.
+            CheckpointError: `model_dir` cannot be written, or a checkpoint is of another model.
         """
         self._check_fit(model, data, epochs, initial_epoch)
+        saved = self._saved(checkpoints)
+        done = saved.epochs_done() if saved else 0
+        if isinstance(data, RowRequest):
+            data = replace(data, first_pass=done)
         self._prepared(model, data)
+        if saved is not None:
+            saved.resume(model)
         told = self._callbacks(model, callbacks, epochs)
         told.on_train_begin()
         logs: dict[str, float] = {}
-        for epoch in range(initial_epoch, epochs):
+        for epoch in range(max(initial_epoch, done), epochs):
             told.on_epoch_begin(epoch)
             logs = self._train_epoch(model, data, steps_per_epoch)
             if validation_data is not None:
                 scores = self._evaluated(model, validation_data)
                 logs |= {f"val_{name}": value for name, value in scores.items()}
             told.on_epoch_end(epoch, logs)
-            if model.stop_training:
+            last = model.stop_training or self._chief.wants_stop() or epoch + 1 == epochs
+            if saved is not None:
+                saved.epoch_ended(model, epoch, logs, last=last)
+            if last:
                 break
         told.on_train_end(logs)
+        if done:
+            assert saved is not None
+            saved.complete_history(model)
         return model.history
 
     def evaluate(self, model: Any, data: RowRequest | DatasetFn) -> dict[str, float]:
@@ -192,6 +219,11 @@ class ParameterServers:
         return EpochSaver(save)
 
     # --- inner -------------------------------------------------------------------------------------------------------
+
+    def _saved(self, checkpoints: Checkpoints | None) -> EpochCheckpoints | None:
+        first, self._is_first_fit = self._is_first_fit, False
+        opens = self._chief.checkpoints
+        return opens(checkpoints) if opens is not None and checkpoints is not None and first else None
 
     def _check_fit(self, model: Any, data: Any, epochs: int, initial_epoch: int) -> None:
         if not isinstance(data, RowRequest) and not callable(data):

@@ -151,16 +151,6 @@ class Session:
             del self._pending[queue][number]
         return point
 
-    def flush(self) -> None:
-        """Returns when everything is written."""
-        if self._keeper is not None:
-            self._keeper.flush()
-
-    def close(self, *, ended: bool) -> None:
-        """Writes what is left. `ended` says that the run came to its end, and is not to be continued by another."""
-        if self._keeper is not None:
-            self._keeper.close(ended=ended)
-
     def meta(self, history: History, states: Mapping[str, Any], dataset: tuple[str, int] | None) -> dict[str, Any]:
         """Gives what a checkpoint says beside the arrays.
 

@@ -40,6 +40,7 @@ class RowRequest:
         name: of the feed.
         shuffle: whether rows come in a seeded random order.
         on_bad_image: what happens to rows whose images cannot be decoded.
+        first_pass: how many passes over them were taken by a run before.
     """
 
     layout: Layout
@@ -47,6 +48,7 @@ class RowRequest:
     name: str = "train"
     shuffle: bool = True
     on_bad_image: str = "raise"
+    first_pass: int = 0
 
     def encode(self) -> str:
         """Gives it as JSON; equal requests give equal texts."""

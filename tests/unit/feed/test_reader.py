@@ -484,6 +484,24 @@ def test_a_reader_goes_on_at_any_feed_pass_and_step_with_the_rows_of_the_one_tha
         assert rest[node] == [whole[node][which][step:], *whole[node][which + 1 :]]
 
 
+def test_passes_of_a_run_before_are_skipped_over_train_calls() -> None:
+    def rest(skipped: int) -> list[list[list[int]]]:
+        with cluster_of(1) as cluster:
+            for epochs_of_feed in (2, 1):
+                cluster.feed(cluster.open(epochs_of_feed), [20])
+            (reader,) = cluster.readers(8, shuffle=True)
+            reader.skip_passes(skipped)
+            found = [ids(reader) for _ in range(3 - skipped)]
+            ends = {(p.feed, p.passes) for p in cluster.nodes[0].progress if not p.step and p.passes}
+            assert {("input-1", 2), ("input-2", 1)} <= ends, "all count as taken"
+            with pytest.raises(FeedError, match="one more epoch was asked for"):
+                ids(reader)
+            return found
+
+    whole = rest(0)
+    assert [rest(skipped) for skipped in (1, 2, 3)] == [whole[1:], whole[2:], []]
+
+
 def test_what_lies_before_the_place_of_a_reader_counts_as_taken() -> None:
     with cluster_of(1) as cluster:
         for epochs_of_feed in (2, 3):
