@@ -133,3 +133,18 @@ def test_what_is_wrong_with_the_rows_of_a_worker_is_the_error_of_the_driver(spar
                            master_node="chief") as cluster:  # fmt: skip
             cluster.train(data)
             cluster.shutdown()
+
+
+def test_a_chief_that_dies_goes_on_after_the_last_epoch_that_was_saved(spark, tmp_path):
+    data = spark.createDataFrame(
+        spark.sparkContext.parallelize(ps_map_funs.rows(320), 4), "x array<float>, y bigint, id bigint"
+    )
+    how = {"input_mode": InputMode.SPARK, "num_ps": 1, "master_node": "chief", "driver_ps_nodes": True}
+    how |= {"model_dir": str(tmp_path), "max_restarts": 1}
+    with TFCluster.run(spark, ps_map_funs.fit_and_die, {"epoch": 2}, 3, **how) as cluster:
+        cluster.train(data, num_epochs=4)
+        _, chief, worker = cluster.shutdown()
+    first, second = cluster.attempts()
+    assert first.node == "chief:0" and second.resumed_step == 20, "two epochs of ten steps"
+    assert chief["epochs"] == [0, 1, 2, 3] and chief["steps"] == 40 and worker is None
+    assert {len(values) for values in chief["history"].values()} == {4}
