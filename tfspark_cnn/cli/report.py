@@ -55,13 +55,14 @@ class RunReport:
 
     def as_table(self) -> Table:
         """Gives the report as a table to print."""
+        from rich.markup import escape
         from rich.table import Table
 
         table = Table(show_header=False, title="tfspark-cnn train", title_justify="left")
         table.add_column(no_wrap=True)
         table.add_column(overflow="fold")  # a path that is cut off cannot be opened
         for name, value in self._rows():
-            table.add_row(name, value)
+            table.add_row(name, escape(value))  # a node's name in brackets is no markup
         return table
 
     def _rows(self) -> list[tuple[str, str]]:

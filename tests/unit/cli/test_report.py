@@ -11,6 +11,7 @@ import pytest
 from rich.console import Console
 
 from tfspark_cnn.cli.report import RunReport, summarize
+from tfspark_cnn.cluster.attempts import AttemptReport
 from tfspark_cnn.cluster.step_report import StepFigures, StepReport
 from tfspark_cnn.errors import ClusterError
 
@@ -99,3 +100,17 @@ def test_steps_that_were_not_measured_are_left_out() -> None:
     report = summarize(results(), timings=TIMINGS, steps=StepReport((StepFigures("chief:0", 0, 0.0),)))
     assert report.steps is None and report.as_dict()["steps"] is None
     assert "own time per step" not in shown(report)
+
+
+def test_attempts_are_told_where_there_was_more_than_one_or_one_went_on() -> None:
+    cause = "[chief:0] was ended by SIGKILL (exit 137)"
+    first, second = AttemptReport(1, 12.5, cause, "chief:0"), AttemptReport(2, 20.0, resumed_step=299, recovery_s=6.9)
+    report = summarize(results(), timings=TIMINGS, attempts=[first, second])
+    text = shown(report)
+    assert "attempt 1: from the beginning; [chief:0] was ended by SIGKILL (exit 137) after 12.5 s" in text
+    assert "attempt 2: from step 299, first step 6.9 s after the failure before it; well after 20.0 s" in text
+    assert [one["resumed_step"] for one in report.as_dict()["attempts"]] == [None, 299]
+    alone = AttemptReport(1, 12.5)
+    assert "attempt" not in shown(summarize(results(), timings=TIMINGS, attempts=[alone]))
+    went_on = AttemptReport(1, 9.0, resumed_step=7)
+    assert "from step 7" in shown(summarize(results(), timings=TIMINGS, attempts=[went_on]))
