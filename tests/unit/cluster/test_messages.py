@@ -43,6 +43,8 @@ def values_of(kind: type[Message]) -> st.SearchStrategy[Message]:
 def values_of_type(hint: Any) -> st.SearchStrategy[Any]:
     if hint == dict[str, Any]:
         return st.dictionaries(st.text(max_size=8), json_values, max_size=4)
+    if typing.get_origin(hint) is dict:
+        return st.dictionaries(*(values_of_type(one) for one in typing.get_args(hint)), max_size=4)
     if typing.get_origin(hint) is types.UnionType:
         return st.one_of(*(values_of_type(one) for one in typing.get_args(hint)))
     if hint is float:
