@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import jvm
 import psutil
 import pytest
 
@@ -18,6 +19,7 @@ NODE_MARKS = ("tfspark_cnn.cluster.node_process", "read -r _; kill -9 0", "tenso
 OURS = ("tfspark",)
 SESSION = "TFSPARK_TEST_SESSION"
 SETTLE_S = 10.0
+ARCHIVING = pytest.StashKey[jvm.Archiving]()
 
 
 def spark_environment() -> dict[str, str]:
@@ -26,9 +28,28 @@ def spark_environment() -> dict[str, str]:
         "PYSPARK_PYTHON": sys.executable,
         "PYSPARK_DRIVER_PYTHON": sys.executable,
         "SPARK_LOCAL_IP": "127.0.0.1",
+        "PYSPARK_SUBMIT_ARGS": jvm.submit_arguments(jvm.options()),
         "PYTHONPATH": os.pathsep.join(map(str, (HERE, ROOT))),  # ROOT: for bench
         SESSION: str(os.getpid()),  # inherited by every process that a test starts, however deep
     }
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Unit tests run first, and use one core: time enough to write down the classes of Spark on the other."""
+    if not session.config.option.collectonly and not jvm.archive().exists():
+        session.config.stash[ARCHIVING] = jvm.Archiving.start(spark_environment())
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if archiving := config.stash.get(ARCHIVING, None):
+        archiving.end()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def classes_of_spark(pytestconfig: pytest.Config) -> None:
+    """Every JVM of these tests finds them ready."""
+    if archiving := pytestconfig.stash.get(ARCHIVING, None):
+        archiving.finish()
 
 
 @pytest.fixture(scope="session")

@@ -88,26 +88,37 @@ def test_a_local_master_with_too_few_slots_and_dynamic_allocation_are_refused(tm
     assert "REFUSED spark.dynamicAllocation.enabled is true" in out
 
 
-@pytest.mark.parametrize("spec", [2, {"worker": 2, "chief": 2, "evaluator": 1}])
-def test_gpus_that_spark_assigned_become_visible_devices(tmp_path, spec):
-    finder = tmp_path / "gpus.sh"
+SPECS = (2, {"worker": 2, "chief": 2, "evaluator": 1})
+
+
+@pytest.fixture(scope="module")
+def gpus(tmp_path_factory):
+    """What nodes see of eight GPUs, two for each task, by what gpus_per_node is."""
+    folder = tmp_path_factory.mktemp("gpus")
+    finder = folder / "gpus.sh"
     finder.write_text("""#!/bin/sh\necho '{"name": "gpu", "addresses": ["0", "1", "2", "3", "4", "5", "6", "7"]}'\n""")
     finder.chmod(0o755)
     out = programs.run(
-        tmp_path,
+        folder,
         f"""
         conf = {{"spark__executor__resource__gpu__amount": "8", "spark__task__resource__gpu__amount": "2",
                 "spark__executor__resource__gpu__discoveryScript": "{finder}",
                 "spark__worker__resource__gpu__amount": "8",
                 "spark__worker__resource__gpu__discoveryScript": "{finder}"}}
         spark = session("local-cluster[1,4,1024]", **conf)
-        with TFCluster.run(spark, map_funs.gpus_of, None, 4, 1, master_node="chief", eval_node=True,
-                           gpus_per_node={spec!r}) as cluster:
-            results = cluster.shutdown()
-        print("GPUS", results)
+        for spec in {SPECS!r}:
+            with TFCluster.run(spark, map_funs.gpus_of, None, 4, 1, master_node="chief", eval_node=True,
+                               gpus_per_node=spec) as cluster:
+                print("GPUS", cluster.shutdown())
         """,
     )
-    ps, chief, evaluator, worker = eval(out.partition("GPUS ")[2])
+    found = [eval(line.removeprefix("GPUS ")) for line in out.splitlines() if line.startswith("GPUS ")]
+    return dict(zip(map(str, SPECS), found, strict=True))
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_gpus_that_spark_assigned_become_visible_devices(gpus, spec):
+    ps, chief, evaluator, worker = gpus[str(spec)]
     taken = [int(gpu) for _, gpus, _ in (chief, evaluator, worker) for gpu in gpus]
     assert ps is None, "a ps serves, and map_fun is not called on it"
     assert len(chief[1]) == 2 and len(worker[1]) == 2
@@ -131,7 +142,8 @@ def test_a_resource_profile_gives_nodes_gpus_where_other_tasks_take_none(tmp_pat
         conf = {{"spark__executor__resource__gpu__amount": "2", "spark__worker__resource__gpu__amount": "2",
                 "spark__executor__resource__gpu__discoveryScript": "{finder}",
                 "spark__worker__resource__gpu__discoveryScript": "{finder}",
-                "spark__task__resource__gpu__amount": "0.25"}}
+                "spark__task__resource__gpu__amount": "0.25",
+                "spark__scheduler__maxRegisteredResourcesWaitingTime": "1s"}}
         spark = session("local-cluster[1,4,1024]", **conf)
         profile = ResourceProfileBuilder().require(TaskResourceRequests().cpus(1).resource("gpu", 1)).build
         with TFCluster.run(spark, map_funs.gpus_of, None, 2, resource_profile=profile) as cluster:

@@ -26,6 +26,7 @@ TRAINING_ROWS, HELD_OUT, EPOCHS = 1437, 360, 20
 IDLE_LOAD = 0.5  # of a minute's average; above it others hold the cores, and the requirement is for two idle ones
 WALL_S, WALL_BUSY_S = 90.0, 240.0
 INTERRUPTED_S = 15.0
+AS_EVER = "pyspark-shell"  # PySpark's own PYSPARK_SUBMIT_ARGS
 
 PROGRESS = re.compile(r"^epoch (\d+)/(\d+)  step (\d+)  loss (\d+\.\d{4})  ([\d,]+) images/s$", re.MULTILINE)
 # In a process of its own: keras and tensorboard change the environment of whoever imports them.
@@ -99,11 +100,11 @@ class Run:
 
 @pytest.fixture(scope="module")
 def whole_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """`tfspark-cnn train conf/digits.toml`, all of it."""
+    """`tfspark-cnn train conf/digits.toml`, all of it, with JVMs as its users have them."""
     folder = tmp_path_factory.mktemp("digits")
     limit_s = WALL_S if os.getloadavg()[0] < IDLE_LOAD else WALL_BUSY_S
     began = time.monotonic()
-    done = cli("train", CONF, cwd=folder, timeout_s=WALL_BUSY_S, COLUMNS="200")
+    done = cli("train", CONF, cwd=folder, timeout_s=WALL_BUSY_S, COLUMNS="200", PYSPARK_SUBMIT_ARGS=AS_EVER)
     return Run(done, folder, time.monotonic() - began, limit_s)
 
 

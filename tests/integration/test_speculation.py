@@ -13,6 +13,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import jvm
 import programs
 import pyspark
 import pytest
@@ -44,7 +45,8 @@ spark.stop()
 def daemon(folder: Path, name: str, host: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     """Runs one of Spark's own daemons on an address of ours."""
     command = [str(SPARK_CLASS), f"org.apache.spark.deploy.{name}", "--host", host, "--webui-port", "0", *arguments]
-    variables = {**os.environ, **spark_environment(), "SPARK_LOCAL_IP": host, "SPARK_DAEMON_MEMORY": "256m"}
+    own = {"SPARK_LOCAL_IP": host, "SPARK_DAEMON_MEMORY": "256m", "SPARK_DAEMON_JAVA_OPTS": jvm.options()}
+    variables = {**os.environ, **spark_environment(), **own}
     options = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True, "cwd": folder}
     process = subprocess.Popen(command, env=variables, start_new_session=True, **options)
     try:

@@ -25,6 +25,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tfspark_cnn.cluster import whole_imports
+
 _HERE = Path(__file__).resolve()
 _POLL_S = 0.05
 
@@ -143,6 +145,7 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 
 def _main(folder: Path) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    whole_imports.install()  # as a node does
     function, arguments = pickle.loads((folder / "call").read_bytes())
     try:
         module, name = function.split(":")

@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import jvm
 import nbformat
 import psutil
 import pytest
@@ -74,7 +75,8 @@ finally:
 
 def kernel_of_this_environment(tmp_path: Path) -> dict[str, str]:
     """Variables by which Jupyter finds a kernel that is the interpreter of these tests, and no other."""
-    return {**os.environ, "JUPYTER_PATH": str(tmp_path), "JUPYTER_PREFER_ENV_PATH": "1", "SPARK_LOCAL_IP": "127.0.0.1"}
+    spark = {"SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_SUBMIT_ARGS": jvm.submit_arguments(jvm.options())}
+    return {**os.environ, "JUPYTER_PATH": str(tmp_path), "JUPYTER_PREFER_ENV_PATH": "1", **spark}
 
 
 def run(tmp_path: Path, program: str, *arguments: str) -> str:

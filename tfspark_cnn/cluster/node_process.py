@@ -21,7 +21,7 @@ from typing import Any
 import cloudpickle
 
 from tfspark_cnn import env
-from tfspark_cnn.cluster import policy, ports
+from tfspark_cnn.cluster import policy, ports, whole_imports
 from tfspark_cnn.cluster.context import NodeContext, serve_variables
 from tfspark_cnn.cluster.link import Link
 from tfspark_cnn.cluster.messages import Abort, Entered, Leave, Returned
@@ -36,6 +36,7 @@ log = logging.getLogger(__name__)
 
 def main() -> int:
     """Runs one node and gives the exit status of its process."""
+    whole_imports.install()
     plan: NodePlan = pickle.load(sys.stdin.buffer)  # noqa: S301  our parent wrote it to our stdin
     _run(plan, int(env.get("TFSPARK_CNN_RESULT_FD") or "-1"))
     return 0

@@ -12,6 +12,10 @@ from tfspark_cnn.errors import SlotsError
 REGISTER_POLL_S = 0.05
 """Executors of a fresh application register one by one, and Spark tells Python of no such event."""
 
+RELEASE_S = 2.0
+"""Given to slots that other clusters hold to come free, once all executors are there: Spark tells late of jobs that
+have ended."""
+
 NODES_TAG = "tfspark_cnn-nodes"
 """Job tag of the jobs that hold nodes, so that clusters see each other's slots."""
 
@@ -91,7 +95,8 @@ def check(sc: Any, *, nodes: int, feeders: int, profile: Any, patience_s: float 
         nodes: slots the nodes will hold.
         feeders: slots that must be left over.
         profile: ResourceProfile of the nodes, or None.
-        patience_s: how long executors are waited for; None: as long as Spark would.
+        patience_s: how long slots are waited for; None: as long as Spark would for executors that are missing, and for
+            a moment where all are there and other clusters hold them.
 
     Raises:
         SlotsError: they do not fit.
@@ -100,18 +105,20 @@ def check(sc: Any, *, nodes: int, feeders: int, profile: Any, patience_s: float 
     check_static(conf)
     if profile is not None:
         register(sc, profile)
-    promised = expected_total(conf, sc.master)
+    promised = expected_total(conf, sc.master) if profile is None else None
     slots = Slots(_concurrent_tasks(sc, profile), _held(sc))
     final = sc.master.startswith("local[") or sc.master == "local"
     task_cpus = int(conf.get("spark.task.cpus", "1"))
-    if promised is not None and profile is None and promised < nodes + feeders:
+    if promised is not None and promised < nodes + feeders:
         slots, final = Slots(promised, slots.held), True
-    deadline = time.monotonic() + (_patience_s(conf) if patience_s is None else patience_s)
+    began = time.monotonic()
     while True:
         error = shortage(slots, nodes=nodes, feeders=feeders, master=sc.master, task_cpus=task_cpus)
         if error is None:
             return slots
-        if final or time.monotonic() > deadline:
+        complete = promised is not None and slots.total >= promised
+        enough_s = (RELEASE_S if complete else _patience_s(conf)) if patience_s is None else patience_s
+        if final or time.monotonic() - began > enough_s:
             raise error
         time.sleep(REGISTER_POLL_S)
         slots = Slots(_concurrent_tasks(sc, profile), _held(sc))

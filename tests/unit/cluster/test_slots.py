@@ -195,6 +195,33 @@ def test_slots_that_nodes_of_other_clusters_hold_are_not_free() -> None:
 
 
 @dataclass
+class Clock:
+    now_s: float = 0.0
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+    def sleep(self, seconds: float) -> None:
+        self.now_s += seconds
+
+
+@pytest.mark.parametrize(
+    ("there", "patience_s", "waited_s"),
+    [(6, None, slots.RELEASE_S), (5, None, 30.0), (6, 9.0, 9.0)],
+    ids=["all executors are there", "some are missing", "patience"],
+)
+def test_slots_that_others_hold_are_waited_for_a_moment_once_all_executors_are_there(
+    monkeypatch, there: int, patience_s: float | None, waited_s: float
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr(slots, "time", clock)
+    sc = FakeContext("local-cluster[2,3,1024]", [there], jobs={1: Job("RUNNING", [10])}, stages={10: Stage(4)})
+    with pytest.raises(SlotsError, match=rf"{there} slots \(4 of them held by other clusters\), expected at least 7"):
+        check(sc, nodes=3, feeders=0, profile=None, patience_s=patience_s)
+    assert clock.now_s == pytest.approx(waited_s, abs=2 * slots.REGISTER_POLL_S)
+
+
+@dataclass
 class Profile:
     _java_resource_profile: Any
 

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HEAD = """
+import gc, importlib.resources, inspect, sys
+sys.path.insert(0, sys.argv[1])
+from tfspark_cnn.cluster import whole_imports
+whole_imports.install()
+whole_imports.install()
+"""
+PACKAGE = """
+import gc
+within = gc.isenabled()
+"""
+
+
+def told(folder: Path, code: str) -> str:
+    """What a fresh interpreter prints that has small packages in place of Keras and TensorFlow."""
+    for name, body in {"tensorflow": PACKAGE, "keras": PACKAGE + "import tensorflow\nafter = gc.isenabled()\n"}.items():
+        (folder / name).mkdir()
+        (folder / name / "__init__.py").write_text(body)
+    (folder / "small.py").write_text(PACKAGE)
+    done = subprocess.run(
+        [sys.executable, "-c", HEAD + code, str(folder)], capture_output=True, text=True, check=True, timeout=60
+    )
+    return done.stdout.strip()
+
+
+WHAT_IT_IS = "type(keras.__loader__).__name__, 'within' in inspect.getsource(keras)"
+WHAT_IT_HAS = "importlib.resources.files(keras).joinpath('__init__.py').is_file()"
+OURS = "[one for one in sys.meta_path if type(one).__module__ == 'tfspark_cnn.cluster.whole_imports']"
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("import keras, tensorflow; print(keras.within, tensorflow.within, keras.after)", "False False False"),
+        ("import keras; print(gc.isenabled(), gc.get_freeze_count() > 1000)", "True True"),
+        ("import small; print(small.within, gc.get_freeze_count())", "True 0"),
+        ("gc.disable(); import keras; print(gc.isenabled(), gc.get_freeze_count())", "False 0"),
+        (f"import keras; print({WHAT_IT_IS}, {WHAT_IT_HAS})", "SourceFileLoader True True"),
+        (f"print(len({OURS}))", "1"),
+    ],
+    ids=["without collections", "frozen", "others", "disabled before", "loader", "once"],
+)
+def test_large_packages_are_imported_without_collections_and_otherwise_as_ever(
+    tmp_path: Path, code: str, expected: str
+) -> None:
+    assert told(tmp_path, code) == expected
+
+
+def test_collections_come_back_after_an_import_that_fails(tmp_path: Path) -> None:
+    code = """
+sys.path.insert(0, sys.argv[1] + "/broken")
+try:
+    import tensorflow
+except ZeroDivisionError:
+    print(gc.isenabled(), "tensorflow" in sys.modules)
+"""
+    (tmp_path / "broken" / "tensorflow").mkdir(parents=True)
+    (tmp_path / "broken" / "tensorflow" / "__init__.py").write_text("1 / 0")
+    assert told(tmp_path, code) == "True False"
+
+
+def test_a_package_that_is_missing_is_missing(tmp_path: Path) -> None:
+    code = """
+sys.path[:] = []
+sys.path_importer_cache.clear()
+try:
+    import tf_keras
+except ModuleNotFoundError as error:
+    print(error)
+"""
+    assert told(tmp_path, code) == "No module named 'tf_keras'"
