@@ -19,6 +19,7 @@ def run(folder: str) -> dict[str, Any]:
         "several fits": several_fits(Path(folder)),
         "own dataset": own_dataset(Path(folder)),
         "kinds": kinds(Path(folder)),
+        "other model": other_model(Path(folder)),
     }
 
 
@@ -212,6 +213,28 @@ def several_fits(folder: Path) -> dict[str, Any]:
     same = [w.tolist() for w in model.get_weights()] == expected
     at = [(one.fit, one.epoch, one.step) for one in node.resumed]
     return {"killed": killed, "same": same, "whole": whole, "again": again, "at": at}
+
+
+def other_model(folder: Path) -> list[str]:
+    """What is said where the model is another: its shapes, its optimizer."""
+    import keras
+
+    from tfspark_cnn.errors import CheckpointError
+
+    node = Node(folder / "other", "a-1")
+    assert _killed(node, [lambda: node.fit(_model(), _rows(), 3, dies_at=3)])
+    layers = [keras.Input((2,)), keras.layers.Dense(4), keras.layers.Dropout(0.5), keras.layers.Dense(1)]
+    wider = keras.Sequential(layers)
+    wider.compile("adam", "mse", metrics=["mae"])
+    plain = _model()
+    plain.compile("sgd", "mse", metrics=["mae"])
+    said = []
+    for number, model in enumerate((wider, plain)):
+        try:
+            Node(folder / "other", f"b-{number}").fit(model, _rows(), 3)
+        except CheckpointError as error:
+            said.append(str(error))
+    return said
 
 
 def kinds(folder: Path) -> dict[str, Any]:

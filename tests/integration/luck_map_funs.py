@@ -96,10 +96,6 @@ def _leave_last_step(ctx, strategy, odd):
         return
 
 
-def _other_epochs(ctx, strategy, odd):
-    model_of(strategy, 4).fit(share(6), epochs=1 if odd else 2, verbose=0)
-
-
 def _break(ctx, strategy, odd):
     _loop(ctx, strategy, 3 if odd else 6)
     ctx.barrier()

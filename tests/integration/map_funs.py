@@ -189,18 +189,6 @@ def dataset_only(args, ctx):
     return sum(1 for _ in dataset)
 
 
-def count_servers(args, ctx):
-    """On a chief: waits until the parameter server answers, and computes on it."""
-    import tensorflow as tf
-
-    resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
-    tf.config.experimental_connect_to_cluster(resolver.cluster_spec(), job_name="chief", task_index=0)
-    with tf.device("/job:ps/replica:0/task:0"):
-        variable = tf.Variable(20.0)
-        variable.assign_add(22.0)
-    return float(variable), variable.device
-
-
 class SlowOnSecond:
     """A map_fun whose unpickling blocks on worker 1."""
 

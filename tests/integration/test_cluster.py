@@ -102,14 +102,6 @@ def test_a_large_result_comes_back_in_parts(spark):
         assert len(cluster.shutdown()[0]) == 40 << 20
 
 
-def test_a_parameter_server_serves_until_the_others_have_returned(spark):
-    with TFCluster.run(spark, map_funs.count_servers, None, 2, 1, master_node="chief") as cluster:
-        results = cluster.shutdown()
-    assert results[0] is None
-    value, device = results[1]
-    assert value == 42.0 and "/job:ps" in device
-
-
 def test_start_and_stop_take_no_longer_than_the_processes_need(spark):
     with TFCluster.run(spark, map_funs.describe, None, 2) as cluster:
         cluster.shutdown()

@@ -80,13 +80,11 @@ def test_nodes_that_die_in_every_phase_change_nothing(spark, whole, tmp_path):
     assert sorted(recovered)[len(recovered) // 2] <= started_s + START_S
 
 
-def test_a_driver_that_was_restarted_goes_on_with_the_same_model_and_data_alone(spark, whole, tmp_path):
+def test_a_driver_that_was_restarted_goes_on_with_the_same_data_alone(spark, whole, tmp_path):
     with pytest.raises(NodeError, match="was ended by SIGKILL"):
         run(spark, Plan(deaths=(Death(1, 0, "batch", 20),)), tmp_path)
     with pytest.raises(FeedError, match="the checkpoint is of other data: of the first row"):
         run(spark, Plan(), tmp_path, data=rows(spark, seed=9))
-    with pytest.raises(CheckpointError, match=r"another model: variable 1 \(.*dense/kernel\) was float32\[4, 6\]"):
-        run(spark, Plan(units=7), tmp_path)
     results, cluster = run(spark, Plan(), tmp_path)
     assert_same(results, whole[0])
     assert cluster.attempts()[0].resumed_step == 16, "in the second epoch"
