@@ -53,7 +53,7 @@ def test_calls_of_fit_that_had_ended_are_skipped(found: dict[str, Any]) -> None:
 def test_a_checkpoint_of_another_model_or_optimizer_is_refused(found: dict[str, Any]) -> None:
     shape, optimizer = found["other model"]
     assert "of another model: variable 1 (sequential/dense/kernel) was float32[2, 3], is float32[2, 4]" in shape
-    assert "of another optimizer: the optimizer was Adam, is SGD" in optimizer
+    assert "of another optimizer: the optimizer was Adam, now SGD" in optimizer
     assert shape.endswith("to do: use another model_dir, or delete its checkpoints folder")
 
 
