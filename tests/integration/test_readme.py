@@ -12,6 +12,11 @@ from pathlib import Path
 import pytest
 from conftest import spark_environment
 
+from tfspark_cnn.cluster import topology
+from tfspark_cnn.cluster.lockstep import Lockstep
+from tfspark_cnn.cluster.messages import Created
+from tfspark_cnn.errors import ClusterError
+
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -129,12 +134,23 @@ def test_options_for_a_cluster_are_those_of_spark_submit(folder: Path) -> None:
 
 
 def test_the_error_of_too_few_slots_is_the_one_shown(folder: Path) -> None:
-    (shown,) = blocks("text")
+    shown, _ = blocks("text")
     program = folder / PROGRAM
     program.write_text(program.read_text(encoding="utf-8").replace("local[4]", "local[2]"), encoding="utf-8")
     done = run(f".venv/bin/python {PROGRAM}", folder)
     assert done.returncode == 1
     assert done.stderr.endswith(shown)
+
+
+def test_the_error_of_unlike_networks_is_the_one_shown() -> None:
+    _, shown = blocks("text")
+    nodes = topology.plan(3, master_node="chief")
+    lockstep = Lockstep(nodes)
+    common = [["a", "float32[1]"], ["b", "float32[1]"]]
+    lockstep.create(Created(0, 0, [*common, ["dense/kernel", "float32[784, 10]"]]))
+    with pytest.raises(ClusterError) as caught:
+        lockstep.create(Created(2, 0, [*common, ["dense/kernel", "float32[784, 20]"]]))
+    assert shown == f"tfspark_cnn.errors.ClusterError: {caught.value}\n"
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
