@@ -6,7 +6,7 @@ import contextlib
 import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -52,6 +52,7 @@ def job(precision: str) -> dict[str, Any]:
 
     class Context:
         is_chief, job_name, task_index = True, "chief", 0
+        cluster_spec: ClassVar = {"chief": ["127.0.0.1:1"]}
         model_dir: str
 
         def strategy(self, *, precision: str | None = None) -> Any:

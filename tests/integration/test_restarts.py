@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import random
 import re
 
 import numpy as np
@@ -13,6 +15,7 @@ from tfspark_cnn.errors import CheckpointError, ConfigError, FeedError, NodeErro
 
 pytestmark = pytest.mark.timeout(400)
 STEPS = EPOCHS * -(-ROWS // (2 * BATCH))
+SEED = 8
 START_S = 3.0
 """So much longer than starting may it take from a death to the next step."""
 
@@ -54,27 +57,34 @@ def assert_same(results, whole):
         assert received["epochs"] == expected["epochs"]
 
 
-DEATHS = (
-    Death(1, 0, "batch", 3),  # in the first epoch, before there is a checkpoint
-    Death(2, 1, "save", 2),  # the chief writes
-    Death(3, 0, "validation", 2),
-    Death(4, 1, "batch", 4, how="executor"),
-    Death(5, 0, "save", 6),  # while it writes
-    Death(6, 1, "leave"),  # when it has returned
-)
+def deaths(seed):
+    """Ten deaths, one in each attempt: of any node, at any step of each phase."""
+    draw = random.Random(seed)
+    phases = [
+        ("enter", 1, 1), ("batch", 1, 3), ("save", 1, 3), ("validation", 1, 4), ("batch", 5, 12), ("batch", 1, 6),
+        ("epoch", 1, 1), ("save", 1, 2), ("end", 1, 1), ("leave", 1, 1),
+    ]  # fmt: skip
+    found = [
+        Death(attempt, draw.randrange(2), where, draw.randint(least, most))
+        for attempt, (where, least, most) in enumerate(phases, 1)
+    ]
+    found[5] = dataclasses.replace(found[5], how="executor")
+    return tuple(found)
 
 
-def test_nodes_that_die_in_every_phase_change_nothing(spark, whole, tmp_path):
+def test_nodes_that_die_ten_times_in_every_phase_change_nothing(spark, whole, tmp_path):
     expected, started_s = whole
-    results, cluster = run(spark, Plan(deaths=DEATHS), tmp_path, max_restarts=len(DEATHS))
-    assert_same(results, expected)
+    plan = Plan(deaths=deaths(SEED))
+    results, cluster = run(spark, plan, tmp_path, max_restarts=len(plan.deaths))
     attempts = cluster.attempts()
-    assert [one.number for one in attempts] == list(range(1, len(DEATHS) + 2))
-    assert [bool(one.cause) for one in attempts] == [True] * len(DEATHS) + [False]
-    assert [one.node for one in attempts[:3]] == ["chief:0", "worker:0", "chief:0"]
-    assert attempts[0].resumed_step is None and attempts[-1].resumed_step == STEPS
+    print(*attempts, sep="\n")
+    assert_same(results, expected)
+    assert [bool(one.cause) for one in attempts] == [True] * len(plan.deaths) + [False]
+    for attempt, death in zip(attempts, plan.deaths, strict=False):
+        assert attempt.node == ("chief:0", "worker:0")[death.node] or death.how == "executor"
     resumed = [one.resumed_step or 0 for one in attempts]
-    assert resumed == sorted(resumed) and len(set(resumed)) >= 4, "each goes on further than the one before"
+    assert resumed == sorted(resumed) and resumed[-1] == STEPS, "none goes on before the one before it"
+    assert len(set(resumed)) >= 5
     recovered = [one.recovery_s for one in attempts if one.recovery_s is not None]
     print("from a death to the next step, s:", *(f"{one:.1f}" for one in recovered), f"; to the first: {started_s:.1f}")
     assert sorted(recovered)[len(recovered) // 2] <= started_s + START_S
