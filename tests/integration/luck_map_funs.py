@@ -46,13 +46,6 @@ def _other_order(ctx, strategy, odd):
     model_of(strategy, 4, 4, names=names[::-1] if odd else names)
 
 
-def _fewer_layers(ctx, strategy, odd):
-    model = model_of(strategy, 4)
-    if not odd:
-        model_of(strategy, 4)
-    model.fit(share(4), epochs=1, verbose=0)
-
-
 def _stop_training(ctx, strategy, odd):
     import keras
 
@@ -79,21 +72,6 @@ def _swallow(ctx, strategy, odd):
         model.fit(share(6), epochs=3, verbose=0, callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=fail)])
     except OSError:
         time.sleep(600)
-
-
-def _leave_last_step(ctx, strategy, odd):
-    import keras
-
-    model = model_of(strategy, 4)
-
-    def fail(batch, logs):
-        if odd and batch == 5:
-            raise OSError("after the last step, before the metrics")
-
-    try:
-        model.fit(share(6), epochs=1, verbose=0, callbacks=[keras.callbacks.LambdaCallback(on_train_batch_end=fail)])
-    except OSError:
-        return
 
 
 def _break(ctx, strategy, odd):
@@ -139,13 +117,6 @@ def other_keras(args, ctx):
         return [weight.tolist() for weight in model.get_weights()], str(error)
 
 
-def _evaluate_alone(ctx, strategy, odd):
-    model = model_of(strategy, 4)
-    model.fit(share(2), verbose=0)
-    if not odd:
-        model.evaluate(share(2), verbose=0)
-
-
 def harmless(args, ctx):
     """Does what looks unlike and is not: stops at other moments after the same step, works alone on plain models.
 
@@ -175,7 +146,7 @@ def harmless(args, ctx):
     model.predict(share(3 if odd else 1).map(lambda x, y: x), verbose=0)
     sleeping = _sleeping(strategy, args["sleep_s"] if odd else 0.0)
     sleeping.fit(share(15), epochs=3, verbose=0)
-    time.sleep(1.5 if ctx.is_chief else 0)
+    time.sleep(1.5 if ctx.is_chief else 0)  # the others wait for longer than a node is silent: no false alarm
     seen = []
     watch = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: seen.append(batch))
     model.fit(share(6, bad_step=2 if odd else None), verbose=0, callbacks=[watch])
@@ -228,6 +199,10 @@ def slow_and_short(args, ctx):
     return seen
 
 
+HEAVY_S, HEAVY_STEPS = 0.075, 64
+"""Seconds that a node computes more in a step, and steps: some windows of ten on any machine."""
+
+
 def _heavier(ctx):
     import keras
     import tensorflow as tf
@@ -238,10 +213,13 @@ def _heavier(ctx):
         def call(self, x):
             if not odd:
                 return x
-            square = tf.ones((500, 500)) * tf.reduce_mean(x)
-            return x + 0 * tf.reduce_mean(tf.foldl(lambda a, _: tf.tanh(a @ square), tf.range(8), square))
+            # On one core, which leaves the other one to the other node.
+            until = tf.timestamp() + HEAVY_S
+            end = tf.while_loop(lambda now: now < until, lambda now: [tf.timestamp()], [tf.timestamp()])
+            with tf.control_dependencies(end):
+                return tf.identity(x)
 
     with strategy.scope():
         model = keras.Sequential([keras.layers.Input((4,)), Computes(), keras.layers.Dense(1)])
         model.compile("sgd", "mse")
-    model.fit(share(25), epochs=2, verbose=0)
+    model.fit(share(HEAVY_STEPS), verbose=0)

@@ -28,6 +28,11 @@ ALIKE = "let map_fun do the same on chief and workers"
             r"worker:0 created variable 3 as \S+/kernel float32\[4, 5\], chief:0 as \S+/kernel float32\[4, 3\]",
             "build the model from args",
         ),
+        (
+            "other_order",
+            r"worker:0 created variable 1 as \S+/right/kernel .+, chief:0 as \S+/left/kernel",
+            "build the model from args",
+        ),
         ("stop_training", r"chief:0 waits for worker:0 in epoch 1, step 4, which waits for it in the metrics", ALIKE),
         (
             "swallow",

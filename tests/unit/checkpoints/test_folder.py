@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import resource
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -150,11 +151,24 @@ def test_a_place_that_cannot_be_written_is_an_error(place: str, tmp_path: Path) 
         Folder(path).check_writable()
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_read_only_folder_is_an_error(tmp_path: Path) -> None:
-    tmp_path.chmod(0o500)
-    with pytest.raises(CheckpointError, match="let the user that the executors run as write there"):
-        Folder(tmp_path).check_writable()
+@pytest.fixture
+def nobody() -> Iterator[None]:
+    """Runs a test without the rights of root, who may write everywhere."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+def test_a_read_only_folder_is_an_error(nobody: None) -> None:
+    with tempfile.TemporaryDirectory() as path:  # not pytest's own, which only its user may enter
+        os.chmod(path, 0o500)
+        with pytest.raises(CheckpointError, match="let the user that the executors run as write there"):
+            Folder(Path(path)).check_writable()
 
 
 FREE, LET, CREATE, REACH = "free space there", "let the user", "create the bucket", "see that every executor"
