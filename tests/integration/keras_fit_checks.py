@@ -170,4 +170,6 @@ def split() -> list[list[list[int]]]:
     share = own_share(tf.data.Dataset.from_generator(lambda: ((b, b) for b in batches), output_signature=spec))
     parts = split_over_replicas(share, 2)
     assert is_own_share(parts)
+    # Nor does anything tune it: the end of an epoch would wait for that. What it costs: bench.fit_workers.
+    assert share.options().autotune.enabled is False
     return [[x.tolist(), y.tolist()] for x, y in parts.as_numpy_iterator()]

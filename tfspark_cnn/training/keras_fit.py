@@ -130,6 +130,9 @@ def own_share(dataset: tf.data.Dataset) -> tf.data.Dataset:
     """
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+    # Among several workers TensorFlow does not wake the thread that tunes a pipeline when its iterator is dropped: each
+    # epoch would end with a wait for it of up to as long as the epoch took. `AUTOTUNE` is then one call for each core.
+    options.autotune.enabled = False
     return dataset.with_options(options)
 
 
