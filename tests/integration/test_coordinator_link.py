@@ -525,6 +525,16 @@ def test_a_job_that_spark_failed_stops_the_nodes_and_is_the_error_if_no_node_spo
         assert type(one.error()) is FeedError and "own words" in str(one.error())
 
 
+def test_an_executor_that_spark_lost_is_the_cause_at_once_whatever_the_others_saw_of_it(monkeypatch):
+    monkeypatch.setattr(policy, "SETTLE_S", 60.0)
+    with coordinator_of() as one:
+        one.handle(failed(0, error="UnavailableError"))
+        one.end_job("ExecutorLostFailure (executor 1 exited)")
+        began = time.monotonic()
+        assert "ExecutorLostFailure (executor 1 exited)" in str(one.error())
+        assert time.monotonic() - began < SOON_S
+
+
 def test_two_coordinators_live_side_by_side():
     with coordinator_of(secret="first") as first, coordinator_of(secret="second") as second:
         assert first.location != second.location

@@ -10,11 +10,15 @@ import pytest
 import strangers
 
 from tfspark_cnn import InputMode, TFCluster
+from tfspark_cnn.cluster import feed_data
+from tfspark_cnn.cluster.feed_job import FeedJob
 from tfspark_cnn.errors import ConfigError, EmptyFeedError, FeedError, FeedTimeout, NodeError, SchemaError
+from tfspark_cnn.feed.source import Feeder
 
 pytestmark = pytest.mark.timeout(120)
 
 SIZES = (7, 0, 1003, 90)
+LONG_S = 15.0
 
 
 def frame(spark, sizes=SIZES):
@@ -240,6 +244,22 @@ def test_strangers_are_refused_and_counted_and_the_run_goes_on(spark, caplog):
     assert at_coordinator == seen_there >= 7 and min(at_inboxes) >= 9
     assert cluster.refused_calls == at_coordinator + sum(at_inboxes)
     assert f"{cluster.refused_calls} calls to the coordinator or to nodes came without the secret" in caplog.text
+
+
+def test_a_feed_cancelled_before_spark_has_its_job_never_runs(spark):
+    def slow(batches):
+        time.sleep(LONG_S)
+        return batches
+
+    data = spark.range(4).mapInArrow(slow, "id long")
+    feeder = Feeder("input-1", ("grpc://127.0.0.1:1",), "secret", feed_data.schema_of(data))
+    began = time.monotonic()
+    for number in range(5):
+        job = FeedJob(spark, data, feeder, f"cancelled-at-once-{number}", "a feed", ended=lambda _: None)
+        job.start()
+        job.cancel()
+        assert job.done and job.failure is None
+    assert time.monotonic() - began < LONG_S, "none waited for its rows"
 
 
 def test_a_node_killed_while_rows_arrive_ends_train(spark):

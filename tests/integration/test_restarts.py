@@ -87,7 +87,7 @@ def test_nodes_that_die_ten_times_in_every_phase_change_nothing(spark, whole, tm
     assert len(set(resumed)) >= 5
     recovered = [one.recovery_s for one in attempts if one.recovery_s is not None]
     print("from a death to the next step, s:", *(f"{one:.1f}" for one in recovered), f"; to the first: {started_s:.1f}")
-    assert sorted(recovered)[len(recovered) // 2] <= started_s + START_S
+    assert max(recovered) <= started_s + START_S
 
 
 def test_a_driver_that_was_restarted_goes_on_with_the_same_data_alone(spark, whole, tmp_path):

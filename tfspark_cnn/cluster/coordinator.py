@@ -168,20 +168,25 @@ class Coordinator:
         with self._changed:
             if not self._troubled():
                 return None
-            self._changed.wait_for(lambda: policy.is_settled(self.state.failures), policy.SETTLE_S)
+            self._changed.wait_for(self._settled, policy.SETTLE_S)
             return self._error()
+
+    def _settled(self) -> bool:
+        return policy.is_settled(self.state.failures) or policy.is_executor_lost(self.job_failure)
 
     def _troubled(self) -> bool:
         return bool(self.state.failures or self.state.vanished or self.job_failure)
 
     def _error(self) -> TFSparkError:
         state = self.state
-        if state.failures and (policy.is_settled(state.failures) or not state.vanished):
+        if policy.is_settled(state.failures):
             return policy.to_error(policy.root_cause(state.failures), state.topology)
         if state.vanished:
             reserved = state.nodes[state.vanished[0]].reserved
             lost = policy.Vanished(state.vanished[0])
             return policy.lost_error(lost, state.topology, reserved.host if reserved else "unknown")
+        if state.failures and not policy.is_executor_lost(self.job_failure):
+            return policy.to_error(policy.root_cause(state.failures), state.topology)
         return policy.job_error(self.job_failure or "")
 
     # --- messages out ------------------------------------------------------------------------------------------------

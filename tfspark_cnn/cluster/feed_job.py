@@ -11,7 +11,7 @@ from typing import Any
 from tfspark_cnn.cluster import feed_data
 from tfspark_cnn.cluster.coordinator import INTERRUPT_S
 from tfspark_cnn.cluster.feed_report import FeedReport, NodeFigures
-from tfspark_cnn.cluster.launcher import brief, own_error
+from tfspark_cnn.cluster.launcher import brief, cancel_jobs, own_error
 from tfspark_cnn.errors import EmptyFeedError, FeedError, TFSparkError
 from tfspark_cnn.feed.source import Feeder, Sent
 
@@ -26,7 +26,7 @@ class FeedJob:
         spark: the session.
         frame: the DataFrame or RDD.
         feeder: what each task does.
-        group: its job group.
+        group: its job group, that of no other job.
         description: shown in the Spark UI.
         ended: called from the job's thread when it has ended, however.
         totals: rows of each share, when it has ended well.
@@ -65,7 +65,7 @@ class FeedJob:
         ended_by_us = not self.done
         if ended_by_us:
             self._cancelled = True
-            self.spark.sparkContext.cancelJobGroup(self.group)
+            cancel_jobs(self.spark, self.group)
         while self._thread.is_alive():
             self._thread.join(INTERRUPT_S)
         if ended_by_us:

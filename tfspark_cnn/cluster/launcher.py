@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from tfspark_cnn.cluster import policy
 from tfspark_cnn.cluster.driver_nodes import DriverNodes
 from tfspark_cnn.cluster.node_task import RESULT_DDL, NodeTask
 from tfspark_cnn.cluster.slots import NODES_TAG
@@ -65,7 +66,7 @@ class Launch:
 
     def cancel(self) -> None:
         """Asks Spark to end the job."""
-        self.spark.sparkContext.cancelJobGroup(self.group)
+        cancel_jobs(self.spark, self.group)
 
     def join(self, timeout_s: float) -> bool:
         """Waits for the job's thread, and gives whether it has ended; ends what is left beside it."""
@@ -99,6 +100,14 @@ class Launch:
         return pickle.loads(body) if body else None  # noqa: S301  Spark's channel, from our own process
 
 
+def cancel_jobs(spark: Any, group: str) -> None:
+    """Ends the jobs of a group, also those that a thread is about to submit; a group's name is never used again.
+
+    What PySpark offers ends those alone that Spark has already: a job that is still being planned would run.
+    """
+    spark.sparkContext._jsc.sc().cancelJobGroupAndFutureJobs(group)
+
+
 def own_error(error: BaseException) -> TFSparkError | None:
     """Gives the error of our own tree that a Spark task raised, from the text in which Spark brings it, or None."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
@@ -115,5 +124,5 @@ def brief(error: BaseException) -> str:
     """Gives the line of a Spark error that says what went wrong, without the stacks of the JVM."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     python = [line for line in lines if _PYTHON_ERROR.match(line)]
-    lost = [line for line in lines if "ExecutorLostFailure" in line]
+    lost = [line for line in lines if policy.EXECUTOR_LOST in line]
     return (lost or python[::-1] or lines or [type(error).__name__])[0][:2000]

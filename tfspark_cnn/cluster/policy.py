@@ -17,6 +17,9 @@ SETTLE_S = 1.0
 TensorFlow's collectives of the surviving nodes fail within milliseconds of a peer's death, often before the supervisor
 of the dead one has spoken; a supervisor needs well under 0.3 s."""
 
+EXECUTOR_LOST = "ExecutorLostFailure"
+"""Spark's word in what it says of such a job."""
+
 
 class Weight(IntEnum):
     """How much a failure says about the cause: the lightest decides."""
@@ -74,6 +77,11 @@ def root_cause(failures: Sequence[Failed]) -> Failed:
 def is_settled(failures: Sequence[Failed]) -> bool:
     """Tells whether the cause is known, so that waiting for a better one is in vain."""
     return any(weight(failure) is Weight.OWN for failure in failures)
+
+
+def is_executor_lost(job_failure: str | None) -> bool:
+    """Tells whether Spark failed the job since it lost an executor: a cause, and nobody is left there to say more."""
+    return job_failure is not None and EXECUTOR_LOST in job_failure
 
 
 def explain_exit(exit_code: int | None, signal_name: str | None, *, oom_kills: int, peak_mib: int) -> tuple[str, str]:

@@ -461,7 +461,7 @@ class TFCluster:
 
         self._coordinator.act(open_feed)
         feeder = Feeder(opened[0], self._attempt.resending.inboxes(), self._options.secret, schema)
-        group = f"{self._options.run_id}-{opened[0]}"
+        group = f"{self._attempt.launch.group}-{opened[0]}"
         job = FeedJob(self._spark, data, feeder, group, f"feed {opened[0]} of {self._options.run_id}", self._fed)
         job.again = self._attempt.resending.again
         self._attempt.resending.keep(job)
