@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from typing import Any
 
 import keras_fit_scenarios as table
@@ -20,8 +19,6 @@ LOSS = "sparse_categorical_crossentropy"
 
 def everything(workers: int) -> dict[str, Any]:
     """Runs the table, and all that is here. Two workers send small packs; that changes nothing."""
-    # On several workers a full collection of ten used networks takes ten seconds, nearly all of them waiting.
-    gc.disable()
     worker, strategy = table.join(workers, **({"pack_bytes": 64, "communication": "ring"} if workers == 2 else {}))
     each = {
         "table": lambda: table.run(strategy, worker, workers),
