@@ -9,6 +9,7 @@ import numpy as np
 from tfspark_cnn import Column
 
 FEATURES = 8
+SCHEMA = "x array<float>, y bigint, id bigint"
 
 
 def rows(count, seed=0):
@@ -199,6 +200,21 @@ def ask_for_no_column(args, ctx):
         servers.fit(model, servers.dataset("z", "y", batch_size=8), epochs=1)
 
     return ctx.parameter_servers(train)
+
+
+def fit_without_spark(args, ctx):
+    """Trains on what `dataset_fn` makes; the worker asks to be killed in the middle of an epoch."""
+    return ctx.parameter_servers(functools.partial(_fit_without_spark, args, ctx))
+
+
+def _fit_without_spark(args, ctx, servers):
+    import keras
+
+    with servers.strategy.scope():
+        model = compiled_softmax(keras)
+    killer = _Kill(ctx, args["kill_after_epoch"])
+    history = servers.fit(model, numbers, epochs=args["epochs"], callbacks=[killer(keras)])
+    return {"epochs": history.epoch, "losses": history.history["loss"], "own": _own_data(keras, servers)}
 
 
 def fit_and_die(args, ctx):

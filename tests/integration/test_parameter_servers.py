@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 
+import map_funs
 import ps_map_funs
 import pytest
 
@@ -15,24 +17,29 @@ EPOCHS = 6
 ROWS, VALIDATION_ROWS = 1000, 200
 
 
+def killer(cluster, number, killed):
+    """Gives a listener that kills a node once, when the chief asks for it."""
+
+    def kill(metrics):
+        if metrics.get("kill") and not killed:
+            killed.append(cluster._coordinator.state.nodes[number].entered.pid)
+            os.kill(killed[0], signal.SIGKILL)
+
+    return kill
+
+
 @pytest.fixture(scope="module")
 def trained(spark, tmp_path_factory):
     """What the scenarios found, and what the driver knows, of one cluster."""
-    schema = "x array<float>, y bigint, id bigint"
     parallelize = spark.sparkContext.parallelize  # no shuffle: rows come in the same order when they are sent again
-    data = spark.createDataFrame(parallelize(ps_map_funs.rows(ROWS), 4), schema)
-    validation = spark.createDataFrame(parallelize(ps_map_funs.rows(VALIDATION_ROWS, seed=1), 2), schema)
+    data = spark.createDataFrame(parallelize(ps_map_funs.rows(ROWS), 4), ps_map_funs.SCHEMA)
+    validation = spark.createDataFrame(parallelize(ps_map_funs.rows(VALIDATION_ROWS, seed=1), 2), ps_map_funs.SCHEMA)
     args = {"kill_after_epoch": 1, "folder": str(tmp_path_factory.mktemp("model"))}
     killed = []
     with TFCluster.run(spark, ps_map_funs.fit_in_many_ways, args, 4, num_ps=1, input_mode=InputMode.SPARK,
                        master_node="chief", driver_ps_nodes=True) as cluster:  # fmt: skip
 
-        def kill(metrics):
-            if metrics.get("kill") and not killed:
-                killed.append(cluster._coordinator.state.nodes[3].entered.pid)
-                os.kill(killed[0], signal.SIGKILL)
-
-        cluster.add_progress_listener(kill)
+        cluster.add_progress_listener(killer(cluster, 3, killed))
         cluster.train(data, num_epochs=EPOCHS, validation=validation)
         ps = cluster._coordinator.state.nodes[0].reserved
         results = cluster.shutdown()
@@ -127,7 +134,7 @@ def test_what_cannot_be_is_an_error_with_its_cure(found, case: str, words: str) 
 
 
 def test_what_is_wrong_with_the_rows_of_a_worker_is_the_error_of_the_driver(spark) -> None:
-    data = spark.createDataFrame(ps_map_funs.rows(64), "x array<float>, y bigint, id bigint")
+    data = spark.createDataFrame(ps_map_funs.rows(64), ps_map_funs.SCHEMA)
     with pytest.raises(SchemaError, match=r"\[worker:0\].*'z'"):
         with TFCluster.run(spark, ps_map_funs.ask_for_no_column, None, 3, num_ps=1, input_mode=InputMode.SPARK,
                            master_node="chief") as cluster:  # fmt: skip
@@ -135,10 +142,48 @@ def test_what_is_wrong_with_the_rows_of_a_worker_is_the_error_of_the_driver(spar
             cluster.shutdown()
 
 
+def test_nodes_that_read_files_themselves_survive_the_death_of_a_worker(spark) -> None:
+    killed = []
+    with TFCluster.run(spark, ps_map_funs.fit_without_spark, {"epochs": 5, "kill_after_epoch": 1}, 4, num_ps=1,
+                       input_mode=InputMode.TENSORFLOW, master_node="chief") as cluster:  # fmt: skip
+        cluster.add_progress_listener(killer(cluster, 3, killed))
+        _, chief, *workers = cluster.shutdown()
+    assert (len(killed), workers) == (1, [None, None])
+    (replaced,) = cluster.replaced_nodes()
+    assert replaced.startswith("worker:1 ") and len(cluster.attempts()) == 1
+    assert chief["epochs"] == [0, 1, 2, 3, 4] and chief["losses"][-1] < chief["losses"][0]
+    assert chief["own"]["seen"] == pytest.approx(49.5)
+
+
+def test_a_worker_that_dies_while_rows_arrive_gets_them_again(spark) -> None:
+    data = spark.createDataFrame(spark.sparkContext.parallelize(ps_map_funs.rows(320), 4), ps_map_funs.SCHEMA)
+    late = data.rdd.map(map_funs.Late(300)).toDF(data.schema)
+    killed = []
+    with TFCluster.run(spark, ps_map_funs.fit_and_die, {"epoch": None}, 4, num_ps=1, input_mode=InputMode.SPARK,
+                       master_node="chief") as cluster:  # fmt: skip
+
+        def arriving(state):
+            feed = state.feeds.by_id.get("input-1")
+            return feed is not None and feed.complete is None and 3 in feed.received and feed.received[3].rows > 0
+
+        def kill():
+            assert cluster._coordinator.wait(arriving, timeout_s=60)
+            killer(cluster, 3, killed)({"kill": 1})
+
+        watcher = threading.Thread(target=kill)
+        watcher.start()
+        cluster.train(late, num_epochs=4)
+        watcher.join()
+        _, chief, *workers = cluster.shutdown()
+    (replaced,) = cluster.replaced_nodes()
+    assert (len(killed), workers) == (1, [None, None]) and replaced.startswith("worker:1 ")
+    shares = [node.rows for node in cluster.feed_reports()[-1].nodes]
+    assert sum(shares) == 320
+    assert chief["epochs"] == [0, 1, 2, 3] and chief["steps"] == 4 * sum(-(-rows // 32) for rows in shares)
+
+
 def test_a_chief_that_dies_goes_on_after_the_last_epoch_that_was_saved(spark, tmp_path):
-    data = spark.createDataFrame(
-        spark.sparkContext.parallelize(ps_map_funs.rows(320), 4), "x array<float>, y bigint, id bigint"
-    )
+    data = spark.createDataFrame(spark.sparkContext.parallelize(ps_map_funs.rows(320), 4), ps_map_funs.SCHEMA)
     how = {"input_mode": InputMode.SPARK, "num_ps": 1, "master_node": "chief", "driver_ps_nodes": True}
     how |= {"model_dir": str(tmp_path), "max_restarts": 1}
     with TFCluster.run(spark, ps_map_funs.fit_and_die, {"epoch": 2}, 3, **how) as cluster:

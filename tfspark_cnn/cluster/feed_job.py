@@ -91,7 +91,8 @@ class FeedJob:
             feeder = self.again(self.feeder)
             if feeder is None:
                 break
-            self.feeder, failure = feeder, self._send()
+            self.feeder = feeder
+            failure = self._send()
         self.failure = failure
         self._ended_s = time.monotonic()
         self.done = True
