@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import tempfile
 import threading
@@ -20,6 +21,9 @@ OURS = ("tfspark",)
 SESSION = "TFSPARK_TEST_SESSION"
 SETTLE_S = 10.0
 ARCHIVING = pytest.StashKey[jvm.Archiving]()
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # what is left behind is found by its name, so each worker has its own folder
+    os.environ["TMPDIR"] = tempfile.tempdir = tempfile.mkdtemp(prefix="tests-")
 
 
 def spark_environment() -> dict[str, str]:
@@ -41,6 +45,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
+    if hasattr(config, "workerinput"):
+        shutil.rmtree(tempfile.gettempdir(), ignore_errors=True)
     if archiving := config.stash.get(ARCHIVING, None):
         archiving.end()
 

@@ -11,7 +11,7 @@ import pytest
 from tfspark_cnn import InputMode, TFCluster
 from tfspark_cnn.errors import ConfigError, MapFunError, SlotsError, TopologyError
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = [pytest.mark.timeout(180), pytest.mark.beside]
 
 
 @pytest.mark.parametrize(

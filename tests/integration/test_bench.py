@@ -15,6 +15,7 @@ from bench.part import Options
 from bench.processes import DRIVER, DRIVER_JVM, EXECUTOR_JVM, FEEDER, NODE
 from bench.rounds import Ratio
 
+pytestmark = pytest.mark.beside
 TINY = Options(rounds=1, scale=0.002, dry=True)
 
 

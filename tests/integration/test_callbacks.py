@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from tf_processes import run_workers
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = [pytest.mark.timeout(180), pytest.mark.beside]
 
 
 @pytest.fixture(scope="module")

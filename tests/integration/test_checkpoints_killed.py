@@ -17,6 +17,8 @@ import pytest
 from tfspark_cnn.checkpoints.archive import decode
 from tfspark_cnn.checkpoints.store import CheckpointStore
 
+pytestmark = pytest.mark.beside
+
 ROUNDS = 30
 LONGEST_S = 0.03
 

@@ -12,7 +12,7 @@ from test_rdd import SIZES, rdd_of
 from tfspark_cnn import InputMode, TFCluster
 from tfspark_cnn.errors import ConfigError, SchemaError
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.timeout(120), pytest.mark.beside]
 
 ROWS = sum(SIZES)
 

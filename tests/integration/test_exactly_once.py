@@ -10,7 +10,7 @@ from tfspark_cnn import InputMode, TFCluster
 from tfspark_cnn.cluster import tf_cluster
 from tfspark_cnn.errors import FeedError
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = [pytest.mark.timeout(180), pytest.mark.beside]
 
 MANY = (200, 0, 300, 150, 7, 400)
 

@@ -14,7 +14,7 @@ from tf_processes import run_workers
 from tfspark_cnn import InputMode, TFCluster
 from tfspark_cnn.errors import SchemaError
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = [pytest.mark.timeout(180), pytest.mark.beside]
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from tfspark_cnn import InputMode, TFCluster
 from tfspark_cnn.cluster import tf_cluster
 from tfspark_cnn.errors import ConfigError, FeedError, NodeError
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.timeout(120), pytest.mark.beside]
 
 ROWS = sum(SIZES)
 

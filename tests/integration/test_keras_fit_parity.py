@@ -23,7 +23,7 @@ NUMBERS = (2, 3)
 PARTS = tuple(f"{prefix}{name}_" for name in TWO_OUTPUTS for prefix in ("", "val_"))
 CHECKS = "keras_fit_checks"
 
-pytestmark = pytest.mark.timeout(TIMEOUT_S)
+pytestmark = [pytest.mark.timeout(TIMEOUT_S), pytest.mark.beside]
 
 
 @pytest.fixture(scope="module")

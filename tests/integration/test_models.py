@@ -9,9 +9,12 @@ import pytest
 
 from tfspark_cnn.config import NETWORKS
 
+pytestmark = pytest.mark.beside
+
 PRINT = """
 import inspect, importlib
 from tfspark_cnn.models import registry
+
 for name, place in registry._FAMILIES.items():
     module, _, function = place.partition(":")
     known = inspect.signature(getattr(importlib.import_module(module), function)).parameters

@@ -46,7 +46,7 @@ def trained(spark, tmp_path_factory):
         yield {"results": results, "ps": ps, "killed": killed, "replaced": cluster.replaced_nodes()}
 
 
-pytestmark = pytest.mark.timeout(300)  # of the first test, which starts the cluster
+pytestmark = [pytest.mark.timeout(300), pytest.mark.beside]  # of the first test, which starts the cluster
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from tfspark_cnn import InputMode, TFCluster
 from tfspark_cnn.feed import batching, epochs
 from tfspark_cnn.feed.dealing import Dealer
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.timeout(240), pytest.mark.beside]
 
 SIZES = (7, 0, 103, 90)
 BATCH, EPOCHS, SEED = 16, 3, 11

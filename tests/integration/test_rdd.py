@@ -9,7 +9,7 @@ import pytest
 from tfspark_cnn import InputMode, TFCluster
 from tfspark_cnn.errors import EmptyFeedError, FeedError, SchemaError
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.timeout(120), pytest.mark.beside]
 
 SIZES = (7, 0, 203, 0, 90)
 

@@ -12,7 +12,7 @@ from tfspark_cnn import InputMode, TFCluster
 from tfspark_cnn.cluster import tf_cluster
 from tfspark_cnn.errors import FeedError
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = [pytest.mark.timeout(180), pytest.mark.beside]
 
 LONG = (3000, 0, 9000, 50, 6000)
 ONCE = {"cache": "none", "cache_bytes": 20_000}

@@ -13,7 +13,7 @@ import stream_map_funs
 from tfspark_cnn import InputMode, TFCluster
 from tfspark_cnn.errors import ConfigError, NodeError
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.timeout(120), pytest.mark.beside]
 
 SCHEMA = "x array<float>, id bigint"
 SIZES = (40, 1, 0, 1, 1, 25, 0, 1)  # of the files; of two nodes, those of one row are too few

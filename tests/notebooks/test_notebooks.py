@@ -17,7 +17,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.timeout(240), pytest.mark.beside]
 
 # A kernel of its own leaves sockets to the garbage collector; in a process of its own that is nobody's warning.
 RUN = """
