@@ -168,10 +168,14 @@ def fit_and_score(plan, ctx):
     return ctx.evaluate_checkpoints(network(plan), (x, x @ WEIGHTS), monitor="mae", patience=plan.patience)
 
 
-def load_best(plan, model_dir):
-    """Gives the step of the best checkpoint, and its weights."""
+def load_best(model_dir, nowhere):
+    """Prints the step of the best checkpoint, and what loading into another network or from elsewhere gives."""
+    from tfspark_cnn.errors import CheckpointError
     from tfspark_cnn.training.evaluator import load_checkpoint
 
-    model = network(plan)
-    step = load_checkpoint(model, model_dir, which="best")
-    return step, [value.tolist() for value in model.get_weights()]
+    print(load_checkpoint(network(Plan()), model_dir, which="best"))
+    for plan, folder in ((Plan(units=5), model_dir), (Plan(), nowhere)):
+        try:
+            load_checkpoint(network(plan), folder)
+        except CheckpointError as error:
+            print(str(error).replace("\n", " "))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import random
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -124,6 +126,12 @@ def test_an_evaluator_scores_each_checkpoint_marks_the_best_and_ends_training(sp
     events = list((tmp_path / "logs" / "evaluator-0").glob("events.out.tfevents.*"))
     assert events, "for TensorBoard"
     assert re.search(rf'"step": {best["step"]}\b', (tmp_path / "checkpoints" / "best.json").read_text())
+    load = f"import restart_map_funs as m; m.load_best({str(tmp_path)!r}, {str(tmp_path / 'nowhere')!r})"
+    ran = subprocess.run([sys.executable, "-c", load], capture_output=True, text=True, check=True)
+    step, other, nowhere = ran.stdout.splitlines()[-3:]
+    assert int(step) == best["step"]
+    assert "is of another model" in other and other.endswith("to do: build the model as the one that was trained")
+    assert "expected the newest checkpoint in" in nowhere and "pass the model_dir of a run" in nowhere
 
 
 def test_restarts_that_cannot_be_are_refused(spark, tmp_path):

@@ -17,6 +17,7 @@ MAX_MESSAGE_BYTES = 1 << 20
 """Limit of one control message: a schema with thousands of columns fits, a flood does not."""
 
 MAX_TEXT_CHARS = 20_000
+MAX_MESSAGE_CHARS = 4_000
 """Tracebacks and tails are cut to their last so many characters, where the cause stands."""
 
 
@@ -398,5 +399,10 @@ def decode(body: bytes) -> Message:
 
 
 def cut(text: str) -> str:
-    """Gives the last `MAX_TEXT_CHARS` characters of a text."""
+    """Gives the last `MAX_TEXT_CHARS` characters of a text, as of a traceback, which says most at its end."""
     return text if len(text) <= MAX_TEXT_CHARS else "... " + text[-MAX_TEXT_CHARS:]
+
+
+def cut_end(text: str) -> str:
+    """Gives the first `MAX_MESSAGE_CHARS` characters of a text, as of an error's, which says most at its beginning."""
+    return text if len(text) <= MAX_MESSAGE_CHARS else text[:MAX_MESSAGE_CHARS] + " ..."

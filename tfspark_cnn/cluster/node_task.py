@@ -163,7 +163,7 @@ def as_failure(number: int, host: str, outcome: Outcome) -> Failed:
         return Failed(
             number,
             host=host,
-            message=messages.cut(record["message"]),
+            message=messages.cut_end(record["message"]),
             error=record["error"],
             hint=record["hint"],
             exit_code=outcome.exit_code,

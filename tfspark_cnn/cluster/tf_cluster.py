@@ -523,7 +523,9 @@ class TFCluster:
             if time.monotonic() - self._coordinator.last_event_s >= feed_timeout:
                 raise FeedTimeout(
                     f"nothing has moved for {feed_timeout:g} s: {self._coordinator.who_waits(feed)}",
-                    hint="look at the node that has taken nothing, or raise feed_timeout if its steps are that long",
+                    hint="look at the node that has taken nothing: if it asks for a dataset that is not fed, as "
+                    'name="validation", feed that too: train(..., validation=...); if its steps are that long, raise '
+                    "feed_timeout",
                 )
 
     # --- inference ---------------------------------------------------------------------------------------------------

@@ -38,11 +38,15 @@ def load_checkpoint(model: keras.Model, model_dir: str, *, which: str | int = "n
     store = CheckpointStore(model_dir)
     entry = _named(store, which)
     if entry is None:
+        steps = sorted(one.step for one in store.entries())
         raise CheckpointError(
             f"expected the {which} checkpoint in {store.uri}, received none",
-            hint=f"there are steps {sorted(one.step for one in store.entries())}",
+            hint=f"there are steps {steps}" if steps else "there are none at all: pass the model_dir of a run",
         )
-    model_state.restore_weights(model, decode(store.read(entry)))
+    try:
+        model_state.restore_weights(model, decode(store.read(entry)))
+    except CheckpointError as error:
+        raise CheckpointError(error.message, hint="build the model as the one that was trained") from error
     return entry.step
 
 

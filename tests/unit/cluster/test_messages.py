@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from tfspark_cnn.cluster import messages
 from tfspark_cnn.cluster.messages import (
     MAX_MESSAGE_BYTES,
+    MAX_MESSAGE_CHARS,
     MAX_TEXT_CHARS,
     Alive,
     FeedComplete,
@@ -21,6 +22,7 @@ from tfspark_cnn.cluster.messages import (
     Report,
     Reserved,
     cut,
+    cut_end,
     decode,
     encode,
 )
@@ -144,6 +146,13 @@ def test_what_json_cannot_hold_is_refused_by_its_kind(value: object) -> None:
 def test_messages_cannot_be_changed() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         Reserved(0, "a", "a:1", "1").host = "b"  # type: ignore[misc]
+
+
+@given(st.integers(0, 3 * MAX_MESSAGE_CHARS))
+def test_an_error_keeps_its_beginning(length: int) -> None:
+    text = ("0123456789" * (length // 10 + 1))[:length]
+    kept = cut_end(text)
+    assert kept == text if length <= MAX_MESSAGE_CHARS else kept == text[:MAX_MESSAGE_CHARS] + " ..."
 
 
 @given(st.integers(0, 3 * MAX_TEXT_CHARS))
