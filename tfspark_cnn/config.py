@@ -19,7 +19,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from tfspark_cnn import env
+from tfspark_cnn import env, networks
 from tfspark_cnn.errors import ConfigError
 
 Scalar: TypeAlias = str | int | float | bool
@@ -84,17 +84,12 @@ class DataConfig(_Table):
     partitions: int = _at_least(1, 4)
 
 
-NETWORKS: Mapping[str, tuple[str, ...]] = {"small_cnn": ("filters", "hidden", "dropout")}
-"""Networks and the parameters of each, known here so that a typo is found before executors are taken; the builders
-themselves import Keras, which only nodes do. A test holds the two together."""
-
-
 @dataclass(frozen=True)
 class ModelConfig:
     """Table `[model]`: the network.
 
     Attributes:
-        name: a name that `tfspark_cnn.models.registry` knows.
+        name: one of `networks.NETWORKS` or of `keras.applications`, or your own function as `package.module:function`.
         parameters: passed to the network's builder by name; table `[model.parameters]`.
     """
 
@@ -104,14 +99,17 @@ class ModelConfig:
     def __post_init__(self) -> None:
         """Validates the name and the names of parameters; the network's builder checks their values."""
         _checked(fields(self)[0], self.name, key="ModelConfig.name")
-        if self.name not in NETWORKS:
+        if networks.is_place(self.name) or self.name in networks.APPLICATIONS:
+            return  # what they take is seen on a node
+        if self.name not in networks.NETWORKS:
+            known = [*networks.NETWORKS, *networks.APPLICATIONS]
             raise ConfigError(
-                f"model.name: expected a known network, received {self.name!r}", hint=suggestion(self.name, NETWORKS)
+                f"model.name: expected a known network, received {self.name!r}", hint=suggestion(self.name, known)
             )
-        for unknown in sorted(set(self.parameters) - set(NETWORKS[self.name])):
+        for unknown in sorted(set(self.parameters) - set(networks.NETWORKS[self.name])):
             raise ConfigError(
                 f"model.parameters: unknown parameter {unknown!r} of network {self.name}",
-                hint=suggestion(unknown, NETWORKS[self.name]),
+                hint=suggestion(unknown, networks.NETWORKS[self.name]),
             )
 
 

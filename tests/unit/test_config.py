@@ -83,6 +83,22 @@ def test_parameters_of_the_network_are_free(toml: Path) -> None:
     assert parameters == {"filters": 8, "dropout": 0.1}
 
 
+@pytest.mark.parametrize("name", ["resnet20", "MobileNetV3Small", "shop.nets:shelves"])
+def test_networks_are_named_by_this_package_by_keras_or_by_place(name: str) -> None:
+    assert config.load(flags=[f"model.name={name}"]).model.name == name
+
+
+def test_parameters_of_a_network_elsewhere_are_not_checked_here() -> None:
+    loaded = config.load(flags=["model.name=shop.nets:shelves", "model.parameters.rows=3"])
+    assert loaded.model.parameters == {"rows": 3}
+
+
+@pytest.mark.parametrize("name", ["shop.nets:", ":shelves", "shop nets:shelves", "mobilenetv3small"])
+def test_a_name_that_is_nearly_one_is_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match="model.name: expected a known network"):
+        config.load(flags=[f"model.name={name}"])
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
