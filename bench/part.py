@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from bench.rounds import Ratio, Result, machine
 
-PARTS = ("feed", "rdd", "ancestor", "lifecycle", "epochs", "memory", "overlap", "fit_workers", "cpu")
+PARTS = ("feed", "rdd", "ancestor", "lifecycle", "epochs", "memory", "overlap", "fit_workers", "scoring", "cpu")
 """All parts, in the order of the tables. Each is a module here with a `main`, and has results of its name."""
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 PREFIX = "TFSPARK_CNN_"
@@ -77,3 +77,8 @@ def child_environment(updates: Mapping[str, str | None]) -> dict[str, str]:
     """
     merged: dict[str, str | None] = {**os.environ, **updates}
     return {name: value for name, value in merged.items() if value is not None}
+
+
+def use_gpus(addresses: Sequence[str]) -> None:
+    """Shows TensorFlow, in this process, the GPUs that Spark assigned; to be called before TensorFlow is imported."""
+    os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(addresses)

@@ -10,7 +10,7 @@ import math
 
 import pytest
 
-from bench import ancestor, epochs, feed, memory
+from bench import ancestor, epochs, feed, memory, scoring
 from bench.part import Options
 from bench.processes import DRIVER, DRIVER_JVM, EXECUTOR_JVM, FEEDER, NODE
 from bench.rounds import Ratio
@@ -45,6 +45,10 @@ def test_our_side_of_the_comparison_with_the_ancestor(spark):
 
 def test_later_epochs_are_compared_on_the_node(spark):
     check(epochs.measure(spark, TINY, caches=("disk",)), 4)
+
+
+def test_scoring_is_compared_with_that_of_pyspark(spark):
+    check(scoring.measure(spark, TINY, partitions=1), 2)
 
 
 def test_every_kind_of_process_has_a_peak(spark):

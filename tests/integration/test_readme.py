@@ -21,7 +21,8 @@ pytestmark = pytest.mark.beside
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
-PROGRAM, ASYNCHRONOUS = "train_digits.py", "train_async.py"  # in the order in which they stand there
+PROGRAM, ESTIMATOR, ASYNCHRONOUS = PROGRAMS = ("train_digits.py", "classify_digits.py", "train_async.py")
+"""In the order in which they stand there."""
 PLACEHOLDER = "HOST"  # in a command that needs a cluster of one's own
 RUN_S = 150
 
@@ -66,7 +67,7 @@ def folder(tmp_path: Path) -> Path:
     """A folder as the README's reader has it: the environment, which is not activated, conf/ and the program."""
     (tmp_path / ".venv").symlink_to(sys.prefix)
     (tmp_path / "conf").symlink_to(ROOT / "conf")
-    for name, program in zip([PROGRAM, ASYNCHRONOUS], blocks("python"), strict=True):
+    for name, program in zip(PROGRAMS, blocks("python"), strict=True):
         (tmp_path / name).write_text(program, encoding="utf-8")
     return tmp_path
 
@@ -116,6 +117,13 @@ def test_the_program_with_parameter_servers_trains_as_it_stands(folder: Path) ->
     (accuracy,) = re.findall(r"^\[(.*)\]$", done.stdout, re.MULTILINE)
     by_epoch = [float(value) for value in accuracy.split(", ")]
     assert len(by_epoch) == 5 and by_epoch[-1] > 0.8 > by_epoch[0]
+
+
+def test_the_program_with_the_estimator_trains_and_scores_as_it_stands(folder: Path) -> None:
+    done = run(f".venv/bin/python {ESTIMATOR}", folder)
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert re.search(r"^151,306 weights, 8 epochs in ", done.stdout, re.MULTILINE)
+    assert float(done.stdout.split("accuracy ")[-1]) > 0.9
 
 
 @pytest.mark.parametrize("command", of_kind("command line"), ids=lambda command: command.line)
