@@ -18,6 +18,8 @@
     │   ├── ProtocolError                  a stream is none of a feeder's: refused, and the feed goes on
     │   ├── EmptyFeedError                 no rows, or fewer than there are workers
     │   └── FeedTimeout (also TimeoutError)  nothing moved for `feed_timeout` seconds
+    ├── SourceError                        files of data cannot be found, read or written, or do not belong together
+    │   └── CorruptFileError               the bytes of one are cut, changed, or of another format
     └── CheckpointError                    a checkpoint is another run's, or its storage failed
         └── DamagedCheckpointError         its bytes are cut or changed
 
@@ -147,6 +149,14 @@ class EmptyFeedError(FeedError):
 
 class FeedTimeout(FeedError, TimeoutError):
     """Neither side of the feed moved for `feed_timeout` seconds."""
+
+
+class SourceError(TFSparkError):
+    """Files of data cannot be found, read or written, or do not belong together."""
+
+
+class CorruptFileError(SourceError):
+    """The bytes of a file of data are cut, changed, or of another format than they should be."""
 
 
 class CheckpointError(TFSparkError):
