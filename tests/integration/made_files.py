@@ -1,0 +1,55 @@
+"""Small files of each format, made by hand, with the values that they hold."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import pickle
+import struct
+import tarfile
+from pathlib import Path
+
+import numpy as np
+
+
+def images(rows: int, *shape: int, seed: int = 0) -> np.ndarray:
+    """Gives `uint8[rows, *shape]` in which no two rows are alike."""
+    return np.random.default_rng(seed).integers(0, 256, (rows, *shape), np.uint8)
+
+
+def idx_bytes(values: np.ndarray) -> bytes:
+    return struct.pack(f">BBBB{values.ndim}I", 0, 0, 8, values.ndim, *values.shape) + values.tobytes()
+
+
+def write(path: Path, data: bytes, *, zipped: bool = False) -> str:
+    path.write_bytes(gzip.compress(data, mtime=0) if zipped else data)
+    return str(path)
+
+
+def write_mnist(folder: Path, values: np.ndarray, labels: np.ndarray, *, zipped: bool, prefix: str = "train") -> None:
+    end = ".gz" if zipped else ""
+    write(folder / f"{prefix}-images-idx3-ubyte{end}", idx_bytes(values), zipped=zipped)
+    write(folder / f"{prefix}-labels-idx1-ubyte{end}", idx_bytes(labels.astype(np.uint8)), zipped=zipped)
+
+
+def cifar_records(values: np.ndarray, *labels: np.ndarray) -> bytes:
+    """`values` are `uint8[rows, 32, 32, 3]`; the file has channels first."""
+    planes = values.transpose(0, 3, 1, 2).reshape(len(values), -1)
+    return np.concatenate([*(each.astype(np.uint8)[:, None] for each in labels), planes], axis=1).tobytes()
+
+
+def cifar_pickle(values: np.ndarray, protocol: int = 2, **labels: np.ndarray) -> bytes:
+    """As Python 2 wrote them: texts are bytes."""
+    planes = values.transpose(0, 3, 1, 2).reshape(len(values), -1)
+    held = {b"data": planes, b"batch_label": b"training batch 1 of 5"}
+    return pickle.dumps(held | {name.encode(): each.tolist() for name, each in labels.items()}, protocol=protocol)
+
+
+def tar(files: dict[str, bytes], *, zipped: bool) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz" if zipped else "w") as archive:
+        for name, data in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    return buffer.getvalue()
