@@ -15,6 +15,7 @@ import gzip
 import io
 import os
 import re
+import urllib.parse
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
@@ -47,8 +48,9 @@ class DataFile(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Its last part."""
-        return self.uri.rstrip("/").rpartition("/")[2]
+        """Its last part, as its file system has it."""
+        last = self.uri.rstrip("/").rpartition("/")[2]
+        return urllib.parse.unquote(last) if _URI.match(self.uri) else last
 
 
 def located(uri: str | os.PathLike[str]) -> tuple[Any, str]:
@@ -96,7 +98,8 @@ def files_at(uri: str | os.PathLike[str], *, suffixes: Sequence[str] = ("",)) ->
         if found.type == pafs.FileType.NotFound:
             raise SourceError(f"expected a file or folder at {name}, received nothing", hint=_REACH)
         inside = system.get_file_info(pafs.FileSelector(path))
-    files = (DataFile(f"{name.rstrip('/')}/{one.base_name}", one.size) for one in inside if one.is_file)
+    quoted = urllib.parse.quote if _URI.match(name) else str  # in a URI a space or a % is written otherwise
+    files = (DataFile(f"{name.rstrip('/')}/{quoted(one.base_name)}", one.size) for one in inside if one.is_file)
     wanted = (one for one in files if one.name.endswith(tuple(suffixes)) and not one.name.startswith(_HIDDEN))
     return tuple(sorted(wanted))
 

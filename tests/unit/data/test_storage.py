@@ -63,3 +63,12 @@ def test_of_two_open_files_the_error_names_the_one_that_is_cut(tmp_path: Path) -
         assert inner.read() == b"whole"
         with pytest.raises(CorruptFileError, match="outer: expected a whole gzip file"):
             outer.read()
+
+
+def test_names_with_spaces_and_signs_are_found_under_uris_too(tmp_path: Path) -> None:
+    (tmp_path / "a b%20#.gz").write_bytes(b"1")
+    for root in (str(tmp_path), tmp_path.as_uri()):
+        (found,) = storage.files_at(root)
+        assert found.name == "a b%20#.gz"
+        with storage.opened(found.uri) as file:
+            assert file.read() == b"1"
