@@ -20,6 +20,8 @@ PURE = (
     *(f"cluster/{name}.py" for name in ("topology", "messages", "state", "policy", "tf_config")),
     *(f"checkpoints/{name}.py" for name in ("archive", "identity", "retention")),
     *(f"cluster/{name}.py" for name in ("lockstep", "variable_order", "step_report")),
+    *(f"data/{name}.py" for name in ("shares", "safe_pickle", "cifar_batches", "record_file")),
+    *(f"data/{name}.py" for name in ("example", "example_columns")),
 )
 IMPURE = {"socket", "threading", "multiprocessing", "subprocess", "pyspark", "pyarrow.flight"}
 

@@ -1,5 +1,18 @@
 """Where rows come from: one module per source, and the register of their names.
 
+| what there is | what reads it |
+|---|---|
+| scikit-learn's digits, bundled | `digits.digits` |
+| MNIST, Fashion-MNIST, other IDX files | `idx.mnist`, `idx.fashion_mnist`, `idx.idx` |
+| CIFAR-10, CIFAR-100, binary or Python version | `cifar.cifar10`, `cifar.cifar100` |
+| folders of images by class | `image_folder.image_folder` |
+| TFRecord files of `tf.train.Example` | `tfrecord.read_tfrecords`; `tfrecord_writer.write_tfrecords` |
+| CSV files of pixels | `pixels.pixels` |
+| Parquet, Delta, Hive, JDBC | Spark: `spark.read.parquet(...)`, `spark.table(...)`; `Column` says what a column is |
+
+Each gives a DataFrame with `image binary` and `label bigint` (the digits: `image array<float>`) for `cluster.train`.
+Nodes of `InputMode.TENSORFLOW` read files themselves: `shares.share_of` gives each node its own.
+
 Example:
     >>> source("digits").image_shape
     (8, 8, 1)
