@@ -8,6 +8,8 @@ import numpy as np
 
 from tfspark_cnn import Column
 from tfspark_cnn.data.shares import share_of
+from tfspark_cnn.data.storage import files_at
+from tfspark_cnn.data.tfrecord import SUFFIXES
 
 GZIP = {True: "GZIP", False: ""}
 
@@ -32,7 +34,8 @@ def read_rows(args, ctx):
     if ctx.worker_num == 0:
         for path, zipped in args["to_write"]:
             write_with_tensorflow(path, zipped, args["examples"])
-    share = share_of(args["files"], ctx.worker_num, ctx.num_workers)
+    files = [file for folder in args["folders"] for file in files_at(folder, suffixes=SUFFIXES)]
+    share = share_of(files, ctx.worker_num, ctx.num_workers)
     return {"rows": rows, "share": share, "read": [read_with_tensorflow(path) for path in share]}
 
 

@@ -23,7 +23,7 @@ from tfspark_cnn.data.idx import FASHION_NAMES, fashion_mnist, mnist
 from tfspark_cnn.data.image_folder import classes_in, image_folder
 from tfspark_cnn.data.pixels import pixels
 from tfspark_cnn.data.storage import files_at
-from tfspark_cnn.data.tfrecord import SUFFIXES, read_tfrecords
+from tfspark_cnn.data.tfrecord import read_tfrecords
 from tfspark_cnn.data.tfrecord_writer import write_tfrecords
 from tfspark_cnn.errors import ConfigError, CorruptFileError, SourceError
 
@@ -151,35 +151,32 @@ class Ran:
     """What one cluster of two nodes read and wrote."""
 
     made: Made
-    files: list[tuple[str, int]]
-    nodes: list[dict[str, Any]]
+    ours: list[str]
     by_tensorflow: list[str]
+    nodes: list[dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
 def ran(spark, tmp_path_factory) -> Ran:
     made = Made(spark, tmp_path_factory.mktemp("sources"))
-    made.everything()
-    written = read_tfrecords_source(made)
+    folders = {compression: f"{made.root}/ours {compression}" for compression in ("none", "gzip")}
     by_tensorflow = [(str(made.root / name), name.endswith(".gz")) for name in ("tf.tfrecord", "tf.tfrecord.gz")]
-    args = {"shape": SHAPE, "files": written, "to_write": by_tensorflow, "examples": EXAMPLES}
+    args = {"shape": SHAPE, "folders": [*folders.values()], "to_write": by_tensorflow, "examples": EXAMPLES}
     with TFCluster.run(spark, source_map_funs.read_rows, args, 2, input_mode=InputMode.SPARK) as cluster:
+        made.everything()  # while the nodes import TensorFlow
+        ours = [path for compression, folder in folders.items() for path in written(spark, folder, compression)]
         cluster.train(made.together())
         nodes = cluster.shutdown()
-    return Ran(made, written, nodes, [path for path, _ in by_tensorflow])
+    return Ran(made, ours, [path for path, _ in by_tensorflow], nodes)
 
 
-def read_tfrecords_source(made: Made) -> list[tuple[str, int]]:
-    """Writes EXAMPLES by our own writer, plain and zipped, in three files each; gives the files."""
-    frame = made.spark.createDataFrame(as_rows(EXAMPLES), SCHEMA).repartition(3)
-    files: list[tuple[str, int]] = []
-    for compression in ("none", "gzip"):
-        folder = f"{made.root}/ours {compression}"
-        written = write_tfrecords(frame, folder, compression=compression)
-        assert sum(file.rows for file in written) == len(EXAMPLES)
-        files += files_at(folder, suffixes=SUFFIXES)
-        assert [file.path for file in written] == [file.uri for file in files_at(folder)], "and nothing else"
-    return files
+def written(spark, folder: str, compression: str) -> list[str]:
+    """Writes EXAMPLES by our own writer, in three files; gives the files."""
+    frame = spark.createDataFrame(as_rows(EXAMPLES), SCHEMA).repartition(3)
+    files = write_tfrecords(frame, folder, compression=compression)
+    assert sum(file.rows for file in files) == len(EXAMPLES)
+    assert [file.path for file in files] == [file.uri for file in files_at(folder)], "and nothing else"
+    return [file.path for file in files]
 
 
 def test_every_source_gives_two_nodes_each_row_once(ran: Ran) -> None:
@@ -194,7 +191,7 @@ def test_every_source_gives_two_nodes_each_row_once(ran: Ran) -> None:
 
 def test_each_file_is_in_the_share_of_one_node_and_tensorflow_reads_what_we_wrote(ran: Ran) -> None:
     shares = [node["share"] for node in ran.nodes]
-    assert sorted(path for share in shares for path in share) == sorted(path for path, _ in ran.files)
+    assert sorted(path for share in shares for path in share) == sorted(ran.ours)
     assert all(shares)
     read = [example for node in ran.nodes for file in node["read"] for example in file]
     by_half = sorted(read, key=lambda example: example["half"][1])
