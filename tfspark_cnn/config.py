@@ -75,11 +75,13 @@ class DataConfig(_Table):
 
     Attributes:
         source: a name that `tfspark_cnn.data` knows.
+        dir: the folder with its files, or its archive, for a source that is not bundled; else empty.
         test_fraction: the part of the rows that is held out for the accuracy.
         partitions: of the DataFrame; any number trains the same rows.
     """
 
     source: str = _text("digits")
+    dir: str = _setting("", "a text", lambda value: True)
     test_fraction: float = _setting(0.2, "a number between 0 and 1, both excluded", lambda value: 0 < value < 1)
     partitions: int = _at_least(1, 4)
 

@@ -18,6 +18,7 @@ import source_map_funs
 
 from tfspark_cnn import InputMode, TFCluster
 from tfspark_cnn.cluster.launcher import own_error
+from tfspark_cnn.data import source
 from tfspark_cnn.data.cifar import cifar10, cifar100
 from tfspark_cnn.data.idx import FASHION_NAMES, fashion_mnist, mnist
 from tfspark_cnn.data.image_folder import classes_in, image_folder
@@ -233,6 +234,22 @@ def test_classes_of_folders_are_names_in_the_order_of_labels(ran: Ran) -> None:
     assert {(row.label, row.name) for row in frame.select("label", "name").collect()} == set(enumerate(names))
     turned = image_folder(ran.made.spark, root, classes=names[::-1])
     assert {(row.label, row.name) for row in turned.collect()} == set(enumerate(names[::-1]))
+
+
+@pytest.mark.parametrize("name", ["mnist", "cifar10"])
+def test_named_sources_give_training_and_test_rows_from_0_to_1(spark, tmp_path: Path, name: str) -> None:
+    for part, prefix in ((slice(0, 20), "train"), (slice(20, ROWS), "t10k")):
+        if name == "mnist":
+            made_files.write_mnist(tmp_path, IMAGES[part], LABELS[part], zipped=True, prefix=prefix)
+        else:
+            batch = {"train": "data_batch_1.bin", "t10k": "test_batch.bin"}[prefix]
+            made_files.write(tmp_path / batch, made_files.cifar_records(IMAGES[part], LABELS[part]))
+    found = source(name).load()(spark, folder=str(tmp_path), test_fraction=0.5, seed=0, partitions=2)
+    for frame, part in zip(found, (slice(0, 20), slice(20, ROWS)), strict=True):
+        table = frame.toArrow()
+        images = np.array(table["image"].to_pylist(), np.float32)
+        np.testing.assert_array_equal(images, IMAGES[part].reshape(len(images), -1) / np.float32(255))
+        assert table["label"].to_pylist() == LABELS[part].tolist()
 
 
 # --- bad input ---

@@ -66,6 +66,7 @@ def train(
     """Train a network as CONF says, and print its accuracy, speed and files."""
     config = configuration.load(conf, flags=overrides or ())
     rows = source(config.data.source)
+    rows.place(config.data.dir)  # refused before Spark starts
     if dry_run:
         _show_plan(config)
         return
@@ -117,6 +118,7 @@ def _loaded(spark: SparkSession, config: Config, rows: Source) -> tuple[DataFram
         test_fraction=config.data.test_fraction,
         seed=config.train.seed,
         partitions=config.data.partitions,
+        **rows.place(config.data.dir),
     )
     table = held_out.toArrow()
     images = np.asarray(table["image"].combine_chunks().values, dtype=np.float32).reshape(-1, *rows.image_shape)

@@ -45,13 +45,37 @@ class Source:
         image_shape: `(height, width, channels)` of a row of column `image`, which holds it flat, row-major.
         classes: labels are 0 to `classes - 1`.
         loader: `package.module:function`, called as
-            `load(spark, *, test_fraction, seed, partitions) -> (training rows, held-out rows)`.
+            `load(spark, *, test_fraction, seed, partitions) -> (training rows, held-out rows)`, and with `folder`
+            where the source is in one.
+        in_folder: whether its files are the user's, and not bundled.
     """
 
     name: str
     image_shape: tuple[int, int, int]
     classes: int
     loader: str
+    in_folder: bool = False
+
+    def place(self, folder: str) -> dict[str, str]:
+        """Gives the argument that says where the files are, if the source has files.
+
+        Args:
+            folder: of them; empty if the source is bundled.
+
+        Raises:
+            ConfigError: there is none and should be, or the other way round.
+        """
+        if self.in_folder and not folder:
+            raise ConfigError(
+                f"expected a folder with the files of {self.name}, received none",
+                hint="set data.dir to where they are",
+            )
+        if folder and not self.in_folder:
+            raise ConfigError(
+                f"expected no data.dir for {self.name}, which is bundled, received {folder!r}",
+                hint="leave out data.dir, or choose another data.source",
+            )
+        return {"folder": folder} if self.in_folder else {}
 
     def load(self) -> Load:
         """Gives the function that makes the two DataFrames; its module is imported only now."""
@@ -60,7 +84,20 @@ class Source:
         return found
 
 
-_SOURCES = (Source("digits", image_shape=(8, 8, 1), classes=10, loader="tfspark_cnn.data.digits:digits"),)
+_IN_FOLDER = {
+    "mnist": ((28, 28, 1), 10),
+    "fashion_mnist": ((28, 28, 1), 10),
+    "cifar10": ((32, 32, 3), 10),
+    "cifar100": ((32, 32, 3), 100),
+}
+
+_SOURCES = (
+    Source("digits", image_shape=(8, 8, 1), classes=10, loader="tfspark_cnn.data.digits:digits"),
+    *(
+        Source(name, image_shape=shape, classes=classes, loader=f"tfspark_cnn.data.in_folder:{name}", in_folder=True)
+        for name, (shape, classes) in _IN_FOLDER.items()
+    ),
+)
 
 
 def names() -> tuple[str, ...]:

@@ -47,7 +47,11 @@ def test_a_dry_run_shows_the_whole_configuration_and_starts_nothing(capsys: pyte
 
 @pytest.mark.parametrize(
     ("override", "told"),
-    [("train.epoch=3", "did you mean 'epochs'"), ("data.source=digit", "did you mean 'digits'")],
+    [
+        ("train.epoch=3", "did you mean 'epochs'"),
+        ("data.source=digit", "did you mean 'digits'"),
+        ("data.source=mnist", "set data.dir"),
+    ],
 )
 def test_a_wrong_configuration_is_two_lines_and_exits_with_2(
     override: str, told: str, capsys: pytest.CaptureFixture[str]
