@@ -13,7 +13,7 @@ from bench.nodes import Take
 from bench.part import Options
 from bench.rounds import Ratio, interleaved, timed
 from bench.rows import Rows, frame
-from bench.spark import NODES, application
+from bench.spark import NODES, application, workers_of_their_own
 from tfspark_cnn import Column, InputMode, TFCluster
 
 SIZES = (
@@ -46,9 +46,11 @@ def measure_rows(spark: Any, rows: Rows, rounds: int) -> Ratio:
     assert data.count() == rows.count
     take = Take(columns(rows), passes=rounds + 1)
     with TFCluster.run(spark, take, None, NODES, input_mode=InputMode.SPARK) as cluster:
+        with workers_of_their_own(spark):
+            nothing = data.mapInArrow(Count(), "rows long")
         contenders = {
             "feed": lambda: rows.count / timed(lambda: cluster.train(data)),
-            "nothing": lambda: rows.count / timed(lambda: data.mapInArrow(Count(), "rows long").collect()),
+            "nothing": lambda: rows.count / timed(nothing.collect),
         }
         figures = interleaved(contenders, rounds=rounds)
         taken = sum(cluster.shutdown())

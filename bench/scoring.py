@@ -3,7 +3,8 @@
 Both score the same rows, which Spark keeps, with the small CNN of `conf/digits.toml`, in batches of as many rows, to a
 column of probabilities that is added up. What they are compared with predicts as Keras does a batch at once
 (`predict_on_batch`), which is faster than the `predict` of PySpark's own example. TensorFlow and the network are in all
-Python workers before the clock starts. Then what such a worker holds with ten times the rows.
+Python workers, of which each side has its own, before the clock starts. Then what such a worker holds with ten times
+the rows.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from bench.part import Options
 from bench.processes import FEEDER, watched
 from bench.rounds import Ratio, interleaved, timed
 from bench.rows import Rows, frame
-from bench.spark import PARTITIONS, application
+from bench.spark import PARTITIONS, application, workers_of_their_own
 
 ROWS = Rows("8x8x1 float32", 100_000, (8, 8, 1), "float32")
 BATCH_ROWS = 256
@@ -59,9 +60,12 @@ def contenders(spark: Any, saved: bytes) -> dict[str, Callable[[Any], Any]]:
             loaded = keras.models.load_model(path, compile=False)
         return loaded.predict_on_batch
 
-    theirs = predict_batch_udf(
-        make_predict, return_type=ArrayType(FloatType()), batch_size=BATCH_ROWS, input_tensor_shapes=[list(ROWS.shape)]
-    )
+    how = {"return_type": ArrayType(FloatType()), "batch_size": BATCH_ROWS, "input_tensor_shapes": [list(ROWS.shape)]}
+
+    def theirs(images: Any) -> Any:
+        with workers_of_their_own(spark):
+            return predict_batch_udf(make_predict, **how)(images)
+
     return {"ours": lambda images: model.setScoringBatchSize(BATCH_ROWS).scores(images, spark), "theirs": theirs}
 
 

@@ -63,6 +63,21 @@ def application(conf: Mapping[str, str] | None = None) -> Iterator[Any]:
         _remove(work)
 
 
+@contextmanager
+def workers_of_their_own(spark: Any) -> Iterator[None]:
+    """What is made in the block runs in other Python workers than all else: in some that the package never ran in.
+
+    Spark keeps workers apart by their environment. The package takes what a worker holds out of garbage collection
+    (`tfspark_cnn.worker_memory`), which would speed up the other side as well.
+    """
+    environment = spark.sparkContext.environment
+    environment["BENCH_WORKERS"] = "theirs"
+    try:
+        yield
+    finally:
+        del environment["BENCH_WORKERS"]
+
+
 def _remove(directory: str) -> None:
     """Removes a directory that executors on their way out may still clear, too."""
     for _ in range(REMOVE_TRIES):

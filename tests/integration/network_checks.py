@@ -136,16 +136,17 @@ def _is_kept(name):
 def two_steps(args, ctx):
     """Trains each network for two steps on this node's rows; gives losses and the sum of the weights, by name."""
     import keras
+    import tensorflow as tf
 
     from tfspark_cnn.models import registry
     from tfspark_cnn.training.keras_fit import own_share
 
+    # Two steps are over before a graph that was made faster has paid for it.
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
     strategy, found = ctx.strategy(), {}
     random = np.random.default_rng(ctx.executor_id)
     x, y = random.random((8, *SMALL), np.float32), random.integers(0, CLASSES, 8)
     for name in args["names"]:
-        import tensorflow as tf
-
         keras.utils.set_random_seed(1)
         with strategy.scope():
             model = registry.build(name, input_shape=SMALL, classes=CLASSES)

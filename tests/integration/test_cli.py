@@ -24,6 +24,7 @@ PROGRAM = Path(sys.prefix) / "bin" / "tfspark-cnn"
 TRAINING_ROWS, HELD_OUT, EPOCHS = 1437, 360, 20
 
 IDLE_LOAD = 0.5  # of a minute's average; above it others hold the cores, and the requirement is for two idle ones
+pytestmark = pytest.mark.beside
 WALL_S, WALL_BUSY_S = 90.0, 240.0
 INTERRUPTED_S = 15.0
 AS_EVER = "pyspark-shell"  # PySpark's own PYSPARK_SUBMIT_ARGS

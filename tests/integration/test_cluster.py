@@ -14,7 +14,7 @@ import pytest
 from tfspark_cnn import InputMode, TFCluster
 from tfspark_cnn.errors import ClusterStopped
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.timeout(120), pytest.mark.beside]
 
 
 def test_nodes_get_their_roles_addresses_and_results_come_back_by_number(spark):

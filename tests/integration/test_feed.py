@@ -15,7 +15,7 @@ from tfspark_cnn.cluster.feed_job import FeedJob
 from tfspark_cnn.errors import ConfigError, EmptyFeedError, FeedError, FeedTimeout, NodeError, SchemaError
 from tfspark_cnn.feed.source import Feeder
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.timeout(120), pytest.mark.beside]
 
 SIZES = (7, 0, 1003, 90)
 LONG_S = 15.0

