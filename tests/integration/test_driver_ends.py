@@ -80,6 +80,11 @@ except KeyboardInterrupt:
     print("INTERRUPTED", flush=True)
 with TFCluster.run(spark, map_funs.describe, None, 2) as cluster:
     print("AGAIN", len(cluster.shutdown()), flush=True)
+# Slots of nodes that are about to leave, or of which Spark has not told yet that they have left, are waited for.
+leaving = TFCluster.run(spark, lambda args, ctx: __import__("time").sleep(0.5), None, 2)
+with TFCluster.run(spark, map_funs.describe, None, 2) as cluster:
+    print("AFTER", len(cluster.shutdown()), flush=True)
+leaving.shutdown()
 spark.stop()
 """
     )
@@ -91,6 +96,7 @@ spark.stop()
         programs.line_of(process, "INTERRUPTED")
         assert gone_within(pids, 5)
         assert programs.line_of(process, "AGAIN") == "AGAIN 2"
+        assert programs.line_of(process, "AFTER") == "AFTER 2"
         process.communicate(timeout=60)
         assert process.returncode == 0
     finally:

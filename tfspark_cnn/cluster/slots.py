@@ -116,9 +116,10 @@ def check(sc: Any, *, nodes: int, feeders: int, profile: Any, patience_s: float 
         error = shortage(slots, nodes=nodes, feeders=feeders, master=sc.master, task_cpus=task_cpus)
         if error is None:
             return slots
-        complete = promised is not None and slots.total >= promised
+        complete = final or (promised is not None and slots.total >= promised)
         enough_s = (RELEASE_S if complete else _patience_s(conf)) if patience_s is None else patience_s
-        if final or time.monotonic() - began > enough_s:
+        too_few_ever = final and slots.total < nodes + feeders
+        if too_few_ever or time.monotonic() - began > enough_s:
             raise error
         time.sleep(REGISTER_POLL_S)
         slots = Slots(_concurrent_tasks(sc, profile), _held(sc))
