@@ -92,9 +92,11 @@ def _asked():
 
 
 def _answer(ask):
+    from tfspark_cnn.errors import TFSparkError
+
     try:
         return ask()
-    except Exception as error:
+    except TFSparkError as error:
         return f"{type(error).__name__}: {error}"
 
 

@@ -247,7 +247,7 @@ def test_strangers_are_refused_and_counted_and_the_run_goes_on(spark, caplog):
 
 
 def test_a_feed_cancelled_before_spark_has_its_job_never_runs(spark):
-    def slow(batches):
+    def slow(batches):  # a source that takes long; nothing waits for it
         time.sleep(LONG_S)
         return batches
 

@@ -102,17 +102,13 @@ class CNNClassifier(
         return read_labels(dataset, self.getLabelCol(), classes=self._or_none(self.classes))
 
     def _task(self, dataset: DataFrame, labels: Labels) -> ClassifierTask:
-        image = self._image(dataset)
-        network = ModelConfig(self.getModel(), self._parameters())
         train = TrainConfig(
             epochs=self.getEpochs(), batch_size=self.getBatchSize(), learning_rate=self.getLearningRate(),
             optimizer=self.getOptimizer(), seed=self.getSeed(), precision=self.getMixedPrecision(),
         )  # fmt: skip
         return ClassifierTask(
-            network=network.name, parameters=network.parameters, image=image,
-            label=Column(LABEL, classes=labels.classes), classes=labels.classes, batch_rows=train.batch_size,
-            epochs=train.epochs, optimizer=train.optimizer, learning_rate=train.learning_rate,
-            precision=train.precision, seed=train.seed,
+            ModelConfig(self.getModel(), self._parameters()), train, image=self._image(dataset),
+            label=Column(LABEL, classes=labels.classes), classes=labels.classes,
             validated=bool(self.getValidationCol() or self.getValidationSplit()),
         )  # fmt: skip
 

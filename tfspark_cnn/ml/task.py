@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
+from tfspark_cnn.config import ModelConfig, TrainConfig
 from tfspark_cnn.feed.columns import Column
 
 
@@ -14,29 +13,17 @@ class ClassifierTask:
     """A network to train on the fed rows.
 
     Attributes:
-        network: its name.
-        parameters: of its function.
+        model: the network.
+        train: how it is trained.
         image: the column of images; its shape is the network's input.
         label: the column of labels.
         classes: labels are 0 to `classes - 1`.
-        batch_rows: of one node in a step.
-        epochs: passes over the rows.
-        optimizer: its name.
-        learning_rate: the optimizer's.
-        precision: as `mixed_float16`.
-        seed: of weights and dropout.
         validated: whether there are rows to validate on.
     """
 
-    network: str
-    parameters: Mapping[str, Any] = field(repr=False)
+    model: ModelConfig
+    train: TrainConfig
     image: Column
     label: Column
     classes: int
-    batch_rows: int
-    epochs: int
-    optimizer: str
-    learning_rate: float
-    precision: str
-    seed: int
     validated: bool

@@ -31,21 +31,15 @@ def application(
         parameters: of that network's function, as `alpha=0.5`.
 
     Raises:
-        ConfigError: the network has no such parameter, refuses its value or the shape; or the file is not there, or is
-            of another network.
+        ConfigError: the network has no such parameter, or the file is not there, or is of another network.
+        ValueError: it refuses the shape, or the value of a parameter.
     """
     function = getattr(keras.applications, name)
     known = set(inspect.signature(function).parameters)
     for parameter in sorted(set(parameters) - known):
         there = ", ".join(sorted(known))
         raise ConfigError(f"unknown parameter {parameter!r} of network {name}", hint=f"it has {there}")
-    try:
-        model = function(weights=None, input_shape=input_shape, classes=classes, **parameters)
-    except ValueError as error:
-        raise ConfigError(
-            f"network {name} cannot be made for input_shape={input_shape}: {error}",
-            hint="use a shape that it takes, or one of this package's networks",
-        ) from error
+    model = function(weights=None, input_shape=input_shape, classes=classes, **parameters)
     if weights is not None:
         _load(model, weights)
     return model

@@ -14,9 +14,7 @@ from typing import Any
 import keras
 
 from tfspark_cnn.ml.task import ClassifierTask
-from tfspark_cnn.models import registry
-
-METRICS = ("accuracy",)
+from tfspark_cnn.training.classifier import compiled, plain
 
 
 def run(task: ClassifierTask, ctx: Any) -> dict[str, Any] | None:
@@ -26,44 +24,36 @@ def run(task: ClassifierTask, ctx: Any) -> dict[str, Any] | None:
         On the chief `network` (bytes of the `.keras` file), `history` (metric to its values by epoch), `fit_s`
         (seconds) and `weights` (how many); None on others.
     """
-    keras.utils.set_random_seed(task.seed)  # the same on all nodes, which take the chief's initial values anyway
+    keras.utils.set_random_seed(task.train.seed)  # the same on all nodes, which take the chief's initial values anyway
     if {"ps", "chief", "worker"} <= ctx.cluster_spec.keys():
         found: dict[str, Any] | None = ctx.parameter_servers(lambda servers: _run_asynchronously(task, servers))
         return found
-    model = compiled(task, ctx.strategy(precision=task.precision))
+    model = _compiled(task, ctx.strategy(precision=task.train.precision))
     fit_s, history = _timed(lambda: model.fit(
-        _rows(task, ctx.dataset, "train"), epochs=task.epochs, verbose=0, callbacks=ctx.callbacks(),
+        _rows(task, ctx.dataset, "train"), epochs=task.train.epochs, verbose=0, callbacks=ctx.callbacks(),
         validation_data=_rows(task, ctx.dataset, "validation") if task.validated else None,
     ))  # fmt: skip
     return _trained(model, history, fit_s) if ctx.is_chief else None
 
 
 def _run_asynchronously(task: ClassifierTask, servers: Any) -> dict[str, Any]:
-    model = compiled(task, servers.strategy)
+    model = _compiled(task, servers.strategy)
     validation = _rows(task, servers.dataset, "validation") if task.validated else None
     fit_s, history = _timed(lambda: servers.fit(
-        model, _rows(task, servers.dataset, "train"), epochs=task.epochs, validation_data=validation
+        model, _rows(task, servers.dataset, "train"), epochs=task.train.epochs, validation_data=validation
     ))  # fmt: skip
     return _trained(model, history, fit_s)
 
 
-def compiled(task: ClassifierTask, strategy: Any) -> keras.Model:
-    """Gives the network of a task, with its optimizer, made under a strategy."""
+def _compiled(task: ClassifierTask, strategy: Any) -> keras.Model:
     assert task.image.shape is not None and len(task.image.shape) == 3
     height, width, channels = task.image.shape
-    with strategy.scope():
-        model = registry.build(
-            task.network, input_shape=(height, width, channels), classes=task.classes, **task.parameters
-        )
-        optimizer = keras.optimizers.get(
-            {"class_name": task.optimizer, "config": {"learning_rate": task.learning_rate}}
-        )
-        model.compile(optimizer=optimizer, loss="sparse_categorical_crossentropy", metrics=list(METRICS))
-    return model
+    shape = (height, width, channels)
+    return compiled(strategy, model=task.model, train=task.train, image_shape=shape, classes=task.classes)
 
 
 def _rows(task: ClassifierTask, dataset: Callable[..., Any], name: str) -> Any:
-    return dataset(task.image, task.label, batch_size=task.batch_rows, name=name)
+    return dataset(task.image, task.label, batch_size=task.train.batch_size, name=name)
 
 
 def _timed(fit: Callable[[], Any]) -> tuple[float, Any]:
@@ -75,7 +65,7 @@ def _timed(fit: Callable[[], Any]) -> tuple[float, Any]:
 def _trained(model: keras.Model, history: Any, fit_s: float) -> dict[str, Any]:
     return {
         "network": saved(model),
-        "history": {name: [float(value) for value in values] for name, values in history.history.items()},
+        "history": plain(history.history),
         "fit_s": fit_s,
         "weights": model.count_params(),
     }

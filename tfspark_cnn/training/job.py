@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,8 +18,8 @@ import numpy.typing as npt
 from tfspark_cnn.data.task import ClassificationTask
 from tfspark_cnn.errors import ConfigError
 from tfspark_cnn.feed.schema import Column
-from tfspark_cnn.models import registry
 from tfspark_cnn.training.callbacks import ProgressReporter
+from tfspark_cnn.training.classifier import compiled, plain
 from tfspark_cnn.training.parameter_server import ParameterServers
 
 MODEL_FILE = "model.keras"
@@ -71,7 +71,7 @@ def run(task: ClassificationTask, ctx: JobContext) -> dict[str, Any] | None:
     history = model.fit(rows, epochs=task.config.train.epochs, callbacks=ours, verbose=0)
     result = {
         "node": f"{ctx.job_name}:{ctx.task_index}",
-        "history": _plain(history.history),
+        "history": plain(history.history),
         "fit_s": time.monotonic() - started_s,
         "images": sum(one.images for one in ours if isinstance(one, ProgressReporter)),
     }
@@ -87,28 +87,18 @@ def _run_asynchronously(task: ClassificationTask, ctx: JobContext, servers: Para
     history = servers.fit(model, rows, epochs=task.config.train.epochs)
     result = {
         "node": f"{ctx.job_name}:{ctx.task_index}",
-        "history": _plain(history.history),
+        "history": plain(history.history),
         "fit_s": time.monotonic() - started_s,
         "images": servers.rows_trained,
     }
     return result | _judged(model, task, ctx)
 
 
-def _plain(history: Mapping[str, Sequence[Any]]) -> dict[str, list[float]]:
-    return {name: [float(value) for value in values] for name, values in history.items()}
-
-
 def _compiled(task: ClassificationTask, strategy: Any) -> keras.Model:
     config = task.config
-    with strategy.scope():
-        model = registry.build(
-            config.model.name, input_shape=task.image_shape, classes=task.classes, **config.model.parameters
-        )
-        optimizer = keras.optimizers.get(
-            {"class_name": config.train.optimizer, "config": {"learning_rate": config.train.learning_rate}}
-        )
-        model.compile(optimizer=optimizer, loss="sparse_categorical_crossentropy", metrics=["accuracy"])
-    return model
+    return compiled(
+        strategy, model=config.model, train=config.train, image_shape=task.image_shape, classes=task.classes
+    )
 
 
 def _judged(model: keras.Model, task: ClassificationTask, ctx: JobContext) -> dict[str, Any]:
