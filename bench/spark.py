@@ -68,7 +68,7 @@ def workers_of_their_own(spark: Any) -> Iterator[None]:
     """What is made in the block runs in other Python workers than all else: in some that the package never ran in.
 
     Spark keeps workers apart by their environment. The package takes what a worker holds out of garbage collection
-    (`tfspark_cnn.worker_memory`), which would speed up the other side as well.
+    (`tfspark_cnn.worker_reuse`), which would speed up the other side as well.
     """
     environment = spark.sparkContext.environment
     environment["BENCH_WORKERS"] = "theirs"

@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from tfspark_cnn import worker_reuse
 from tfspark_cnn.errors import FeedError
 from tfspark_cnn.feed import transport
 from tfspark_cnn.feed.conversation import Conversation
@@ -74,7 +75,7 @@ class RowInference:
 
     def __call__(self, rows: Iterable[Any]) -> Iterator[Any]:
         """Brings one partition to its node."""
-        for batch in self.inference.results(_partition(), _blocks(rows)):
+        for batch in self.inference.results(worker_reuse.begin_task("inference"), _blocks(rows)):
             yield from to_rows(batch)
 
 
@@ -103,7 +104,7 @@ class FrameInference:
                     yield renamed(batch, self.names)
 
         here: list[pa.Array] = []
-        for results in self.inference.results(_partition(), sending()):
+        for results in self.inference.results(worker_reuse.begin_task("inference"), sending()):
             here.append(as_column(results, self.result_type))
             while sent and sum(map(len, here)) >= sent[0].num_rows:
                 column = pa.concat_arrays(here)
@@ -154,11 +155,3 @@ def _blocks(rows: Iterable[Any]) -> Iterator[pa.RecordBatch]:
     source = iter(rows)
     while block := list(islice(source, BLOCK_ROWS)):
         yield record_batch(block)
-
-
-def _partition() -> int:
-    from pyspark import TaskContext
-
-    context = TaskContext.get()
-    assert context is not None, "runs in a Spark task"
-    return int(context.partitionId())

@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from tfspark_cnn import worker_memory
+from tfspark_cnn import worker_reuse
 from tfspark_cnn.errors import FeedError
 from tfspark_cnn.feed.rows import record_batches
 from tfspark_cnn.feed.source import Feeder, Sent
@@ -28,12 +28,7 @@ class RowFeeder:
 
     def __call__(self, rows: Iterable[Any]) -> Iterator[Sent]:
         """Sends one partition."""
-        from pyspark import TaskContext
-
-        context = TaskContext.get()
-        assert context is not None, "runs in a Spark task"
-        partition = context.partitionId()
-        worker_memory.spare("feed")
+        partition = worker_reuse.begin_task("feed")
         yield self.feeder.send(partition, batches_of(partition, rows))
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from tfspark_cnn import worker_memory
+from tfspark_cnn import worker_reuse
 from tfspark_cnn.errors import FeedError
 from tfspark_cnn.feed import transport
 from tfspark_cnn.feed.dealing import Dealer
@@ -75,13 +75,9 @@ class Feeder:
 
     def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Sends one partition."""
-        from pyspark import TaskContext
-
-        context = TaskContext.get()
-        assert context is not None, "runs in a Spark task"
-        worker_memory.spare("feed")
+        partition = worker_reuse.begin_task("feed")
         named = (renamed(batch, self.schema.names) for batch in batches)
-        yield self.send(context.partitionId(), named).batch()
+        yield self.send(partition, named).batch()
 
     def send(self, partition: int, batches: Iterable[pa.RecordBatch]) -> Sent:
         """Sends the record batches of a partition; gives the rows of each node's share, and what took how long.

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tfspark_cnn import env, worker_memory
+from tfspark_cnn import env, worker_reuse
 from tfspark_cnn.feed import schema
 from tfspark_cnn.feed.columns import Column
 
@@ -50,7 +50,7 @@ class Scorer:
                 parts.append(score(images, partition=partition, first_row=row + start))
             yield as_lists(parts)
             row += len(array)
-        worker_memory.spare("scoring")
+        worker_reuse.spare("scoring")
 
 
 def function(scorer: Scorer) -> Callable[[Iterator[pa.Array]], Iterator[pa.Array]]:
