@@ -46,7 +46,7 @@ def measure_rows(spark: Any, rows: Rows, rounds: int) -> Ratio:
     assert data.count() == rows.count
     take = Take(columns(rows), passes=rounds + 1)
     with TFCluster.run(spark, take, None, NODES, input_mode=InputMode.SPARK) as cluster:
-        with workers_of_their_own(spark):
+        with workers_of_their_own(spark.sparkContext):
             nothing = data.mapInArrow(Count(), "rows long")
         contenders = {
             "feed": lambda: rows.count / timed(lambda: cluster.train(data)),

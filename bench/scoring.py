@@ -63,7 +63,7 @@ def contenders(spark: Any, saved: bytes) -> dict[str, Callable[[Any], Any]]:
     how = {"return_type": ArrayType(FloatType()), "batch_size": BATCH_ROWS, "input_tensor_shapes": [list(ROWS.shape)]}
 
     def theirs(images: Any) -> Any:
-        with workers_of_their_own(spark):
+        with workers_of_their_own(spark.sparkContext):
             return predict_batch_udf(make_predict, **how)(images)
 
     return {"ours": lambda images: model.setScoringBatchSize(BATCH_ROWS).scores(images, spark), "theirs": theirs}

@@ -64,13 +64,16 @@ def application(conf: Mapping[str, str] | None = None) -> Iterator[Any]:
 
 
 @contextmanager
-def workers_of_their_own(spark: Any) -> Iterator[None]:
+def workers_of_their_own(context: Any) -> Iterator[None]:
     """What is made in the block runs in other Python workers than all else: in some that the package never ran in.
 
-    Spark keeps workers apart by their environment. The package takes what a worker holds out of garbage collection
-    (`tfspark_cnn.worker_reuse`), which would speed up the other side as well.
+    Spark keeps workers apart by their environment. What the package spares its tasks (`tfspark_cnn.worker_reuse`) would
+    speed up the other side as well.
+
+    Args:
+        context: of Spark.
     """
-    environment = spark.sparkContext.environment
+    environment = context.environment
     environment["BENCH_WORKERS"] = "theirs"
     try:
         yield
