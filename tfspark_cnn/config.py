@@ -10,7 +10,7 @@ Example:
 
 from __future__ import annotations
 
-import difflib
+import math
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
@@ -19,8 +19,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from tfspark_cnn import env, networks
-from tfspark_cnn.errors import ConfigError
+from tfspark_cnn import augmentation, env, networks, recipes
+from tfspark_cnn.errors import ConfigError, did_you_mean
 
 Scalar: TypeAlias = str | int | float | bool
 
@@ -43,6 +43,13 @@ class Precision(StrEnum):
     MIXED_FLOAT16 = "mixed_float16"
 
 
+class Schedule(StrEnum):
+    """How the learning rate goes on after its warm-up: as it is, or down to 0 as half a cosine (arXiv:1608.03983)."""
+
+    CONSTANT = "constant"
+    COSINE = "cosine"
+
+
 def _setting(default: Scalar, expected: str, holds: Callable[[Any], bool]) -> Any:
     return field(default=default, metadata={"expected": expected, "holds": holds})
 
@@ -53,6 +60,14 @@ def _at_least(lowest: int, default: int) -> Any:
 
 def _positive(default: float, unit: str = "a number") -> Any:
     return _setting(default, f"{unit} greater than 0", lambda value: value > 0)
+
+
+def _not_negative(default: float) -> Any:
+    return _setting(default, "a number from 0 on", lambda value: value >= 0)
+
+
+def _part(default: float) -> Any:
+    return _setting(default, "a number from 0 on and below 1", lambda value: 0 <= value < 1)
 
 
 def _text(default: str) -> Any:
@@ -124,8 +139,16 @@ class TrainConfig(_Table):
         batch_size: rows in a step of one node; the global batch is this times `cluster.num_workers`.
         learning_rate: the optimizer's.
         optimizer: one of `Optimizer`.
-        seed: of the split, the initial weights, the order of rows and dropout.
+        seed: of the split, the initial weights, the order of rows, dropout and augmentation.
         precision: one of `Precision`.
+        schedule: one of `Schedule`.
+        warmup_epochs: in which the learning rate rises from 0.
+        momentum: of sgd and rmsprop; others have moments of their own.
+        weight_decay: the part of the weights that a step takes away, times the learning rate; biases and the weights of
+            normalisation stay. Networks here have the decay of their papers already, as a regulariser.
+        label_smoothing: the part of a label that goes to all classes alike.
+        augmentation: as `tfspark_cnn.augmentation.parse` reads it; empty: none.
+        recipe: a name of `tfspark_cnn.recipes`, whose settings stand for those that are not given; empty: none.
     """
 
     epochs: int = _at_least(1, 20)
@@ -134,6 +157,57 @@ class TrainConfig(_Table):
     optimizer: str = _setting("adam", f"one of {', '.join(Optimizer)}", lambda value: value in list(Optimizer))
     seed: int = _at_least(0, 0)
     precision: str = _setting("float32", f"one of {', '.join(Precision)}", lambda value: value in list(Precision))
+    schedule: str = _setting("constant", f"one of {', '.join(Schedule)}", lambda value: value in list(Schedule))
+    warmup_epochs: float = _not_negative(0.0)
+    momentum: float = _part(0.0)
+    weight_decay: float = _not_negative(0.0)
+    label_smoothing: float = _part(0.0)
+    augmentation: str = _setting("", "a text", lambda value: True)
+    recipe: str = _setting("", "a text", lambda value: True)
+
+    def __post_init__(self) -> None:
+        """Validates each setting, and what no setting says alone."""
+        super().__post_init__()
+        augmentation.parse(self.augmentation)
+        if self.recipe:
+            recipes.recipe(self.recipe)
+        if self.momentum and self.optimizer not in (Optimizer.SGD, Optimizer.RMSPROP):
+            raise ConfigError(
+                f"train.momentum is {self.momentum:g}, and {self.optimizer} takes none",
+                hint='set optimizer = "sgd", or leave momentum out',
+            )
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any], *, workers: int) -> TrainConfig:
+        """Gives the settings, those that are not given from the recipe that they name.
+
+        Args:
+            given: by name.
+            workers: nodes that share a step.
+
+        Raises:
+            ConfigError: a value is none that the setting can have.
+
+        Example:
+            >>> TrainConfig.of({"recipe": "resnet20", "batch_size": 64}, workers=2).schedule
+            'cosine'
+        """
+        some = cls(**{name: given[name] for name in ("batch_size", "recipe") if name in given})
+        return cls(**recipes.completed(given, global_rows=some.batch_size * workers))
+
+    def steps(self, rows: int, *, sharing: int) -> int:
+        """Gives how many steps an epoch has.
+
+        Args:
+            rows: of it.
+            sharing: how many nodes take a step together.
+        """
+        return math.ceil(rows / (self.batch_size * sharing))
+
+    @property
+    def scheduled(self) -> bool:
+        """Whether the learning rate changes, so that the number of rows must be known."""
+        return self.schedule != Schedule.CONSTANT or self.warmup_epochs > 0
 
 
 @dataclass(frozen=True)
@@ -177,6 +251,10 @@ class Config:
     train: TrainConfig = field(default_factory=TrainConfig)
     cluster: ClusterConfig = field(default_factory=ClusterConfig)
     output: OutputConfig = field(default_factory=OutputConfig)
+
+    def steps(self, rows: int) -> int:
+        """Gives how many steps an epoch of so many rows has; under parameter servers of all workers together."""
+        return self.train.steps(rows, sharing=1 if self.cluster.num_ps else self.cluster.num_workers)
 
     def as_dict(self) -> dict[str, Any]:
         """Gives the tables as plain dictionaries, for JSON."""
@@ -223,14 +301,15 @@ def load(path: str | Path | None = None, *, flags: Iterable[str] = ()) -> Config
     given |= dict(_from_flag(flag) for flag in flags)
     for key, setting in given.items():
         _refuse_unknown(key, setting.origin)
-    return Config(**{name: _table(name, given) for name in _TABLES})
+    tables = {name: _values(name, given) for name in _TABLES}
+    made = {name: kind(**tables[name]) for name, kind in _TABLES.items() if kind is not TrainConfig}
+    return Config(train=TrainConfig.of(tables["train"], workers=made["cluster"].num_workers), **made)
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
     """Gives the cure for a name that is not known: the one that was probably meant, or all there are."""
     choices = sorted(known)
-    close = difflib.get_close_matches(name, choices, n=1)
-    return f"did you mean {close[0]!r}?" if close else f"use one of: {', '.join(choices)}"
+    return did_you_mean(name, choices, f"use one of: {', '.join(choices)}")
 
 
 def _from_toml(path: Path) -> dict[str, _Given]:
@@ -284,7 +363,7 @@ def _refuse_unknown(key: str, origin: str) -> None:
         raise ConfigError(f"unknown key {key} {origin}", hint=suggestion(name, known))
 
 
-def _table(name: str, given: Mapping[str, _Given]) -> Any:
+def _values(name: str, given: Mapping[str, _Given]) -> dict[str, Any]:
     kind = _TABLES[name]
     values = {
         setting.name: _value(setting, given[f"{name}.{setting.name}"], f"{name}.{setting.name}")
@@ -293,7 +372,7 @@ def _table(name: str, given: Mapping[str, _Given]) -> Any:
     }
     if kind is ModelConfig:
         values["parameters"] = _parameters(given)
-    return kind(**values)
+    return values
 
 
 def _value(setting: Field[Any], given: _Given, key: str) -> Any:

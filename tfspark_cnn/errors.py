@@ -35,6 +35,8 @@ Example:
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Collection
 from typing import Any
 
 
@@ -171,3 +173,15 @@ def by_name(name: str) -> type[TFSparkError] | None:
     """Gives the class of the tree with that name, or None if there is none."""
     found = globals().get(name)
     return found if isinstance(found, type) and issubclass(found, TFSparkError) else None
+
+
+def did_you_mean(name: str, known: Collection[str], otherwise: str) -> str:
+    """Gives a hint: the known name that is most like this one, or `otherwise`.
+
+    Example:
+        >>> did_you_mean("resnt20", ("lenet5", "resnet20"), "there are two")
+        "did you mean 'resnet20'?"
+    """
+    close = difflib.get_close_matches(name.lower(), {each.lower(): each for each in known}, n=1)
+    match = next((each for each in known if close and each.lower() == close[0]), None)
+    return f"did you mean {str(match)!r}?" if match else otherwise

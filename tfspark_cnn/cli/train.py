@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tfspark_cnn import augmentation, log
 from tfspark_cnn import config as configuration
-from tfspark_cnn import log
 from tfspark_cnn.cli import java
 from tfspark_cnn.cli import spark as embedded
 from tfspark_cnn.cli.progress import ProgressLine, TrainingProgress, progress_line
@@ -67,6 +67,7 @@ def train(
     config = configuration.load(conf, flags=overrides or ())
     rows = source(config.data.source)
     rows.place(config.data.dir)  # refused before Spark starts
+    augmentation.check(augmentation.parse(config.train.augmentation), rows.image_shape)
     if dry_run:
         _show_plan(config)
         return
@@ -123,7 +124,8 @@ def _loaded(spark: SparkSession, config: Config, rows: Source) -> tuple[DataFram
     table = held_out.toArrow()
     images = np.asarray(table["image"].combine_chunks().values, dtype=np.float32).reshape(-1, *rows.image_shape)
     labels = np.asarray(table["label"], dtype=np.int64)
-    return training, ClassificationTask(config, rows.image_shape, rows.classes, images, labels)
+    steps = config.steps(training.count()) if config.train.scheduled else None
+    return training, ClassificationTask(config, rows.image_shape, rows.classes, images, labels, steps)
 
 
 def _trained(

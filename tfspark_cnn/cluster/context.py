@@ -230,7 +230,7 @@ class NodeContext:
         name: str = "train",
         shuffle: bool = True,
         on_bad_image: str = OnBadImage.RAISE,
-        augment: Callable[[Any, Any], Any] | None = None,
+        augment: Callable[..., Any] | None = None,
     ) -> Any:
         """Gives the rows that Spark feeds to this node as a `tf.data.Dataset` of batches.
 
@@ -246,9 +246,9 @@ class NodeContext:
             on_bad_image: what happens to a row whose jpeg or png cannot be decoded, is null, or has another size than
                 the column without `resize`: `raise` a SchemaError that names it, or `skip` it, which makes its batch
                 one row smaller. The number of rows skipped is in the reports of `ctx.callbacks()`.
-            augment: `augment(x, seed)` gives other features for the features `x` of a batch, in TensorFlow operations;
-                `seed`, int32[2], is for `tf.image.stateless_random_*` and depends on the cluster's seed, the node, the
-                feed, the epoch and the step alone.
+            augment: `augment(x, seed)` gives other features for the features `x` of a batch, in TensorFlow operations,
+                and `augment(x, y, seed)` features and labels; `seed`, int32[2], is for `tf.image.stateless_random_*`
+                and depends on the cluster's seed, the node, the feed, the epoch and the step alone.
 
         Returns:
             A dataset of `(x, y)`, or of `x` without a label. A column of shape `[...]` comes as `[rows, ...]`.
@@ -256,7 +256,7 @@ class NodeContext:
         Raises:
             SchemaError: a column is missing or cannot become a tensor; while it is iterated, also what a row of it is.
             ConfigError: this node is not fed, batch_size is not a positive number, on_bad_image is neither, or augment
-                is no function of two arguments.
+                is no function of these arguments.
 
         Example:
             >>> train = ctx.dataset("image", "label", batch_size=64)      # doctest: +SKIP
@@ -277,7 +277,7 @@ class NodeContext:
         name: str = "train",
         shuffle: bool = True,
         on_bad_image: str = OnBadImage.RAISE,
-        augment: Callable[[Any, Any], Any] | None = None,
+        augment: Callable[..., Any] | None = None,
     ) -> Iterator[Any]:
         """Gives a `tf.data.Dataset` for each `cluster.train` call, and so for each micro-batch of a stream.
 
@@ -490,7 +490,7 @@ def serve_variables(held: HeldPort) -> None:
 
 
 def _checked_how(on_bad_image: str, augment: object) -> dict[str, Any]:
-    from tfspark_cnn.training.dataset import checked_augment
+    from tfspark_cnn.training.augment_call import checked_augment
 
     what, cure = "ctx.dataset expected an on_bad_image", "skip leaves out the row of an image that is none"
     bad = chosen(on_bad_image, OnBadImage, what=what, otherwise=cure)

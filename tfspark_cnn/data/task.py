@@ -21,6 +21,7 @@ class ClassificationTask:
         test_images: `float32[rows, height, width, channels]`; they travel with the task because only one node
             evaluates, and a second feed would have to keep all nodes in step.
         test_labels: `int64[rows]`.
+        steps: of an epoch, where the learning rate has a schedule.
     """
 
     config: Config
@@ -28,3 +29,4 @@ class ClassificationTask:
     classes: int
     test_images: npt.NDArray[np.float32]
     test_labels: npt.NDArray[np.int64]
+    steps: int | None = None

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, TypeVar
 
 import numpy as np
 
-from tfspark_cnn.errors import ConfigError
+from tfspark_cnn.errors import ConfigError, did_you_mean
 
 DTYPES = (
     "bool",
@@ -127,16 +125,8 @@ def chosen(value: str, choices: type[Choice], *, what: str, otherwise: str) -> C
     try:
         return choices(value)
     except ValueError:
-        raise ConfigError(
-            f"{what} of {', '.join(choices)}, received {value!r}", hint=did_you_mean(str(value), choices, otherwise)
-        ) from None
-
-
-def did_you_mean(name: str, known: Iterable[str], otherwise: str) -> str:
-    """Gives a hint: the known name that is most like this one, or `otherwise`."""
-    close = difflib.get_close_matches(name.lower(), {each.lower(): each for each in known}, n=1)
-    match = next((each for each in known if close and each.lower() == close[0]), None)
-    return f"did you mean {str(match)!r}?" if match else otherwise
+        hint = did_you_mean(str(value), list(choices), otherwise)
+        raise ConfigError(f"{what} of {', '.join(choices)}, received {value!r}", hint=hint) from None
 
 
 def _encoding(column: Column) -> Encoding:

@@ -27,10 +27,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from tfspark_cnn.errors import SchemaError
+from tfspark_cnn.errors import SchemaError, did_you_mean
 from tfspark_cnn.feed.columns import Column as Column
 from tfspark_cnn.feed.columns import Encoding as Encoding
-from tfspark_cnn.feed.columns import did_you_mean
 from tfspark_cnn.feed.rows import why_opaque
 
 Array = NDArray[Any]

@@ -12,12 +12,17 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tfspark_cnn.ml.estimator import CNNClassifier
-    from tfspark_cnn.ml.model import CNNClassificationModel
+    from tfspark_cnn.ml.estimator import CNNClassifier, CNNRegressor
+    from tfspark_cnn.ml.model import CNNClassificationModel, CNNRegressionModel
 
-__all__ = ["CNNClassificationModel", "CNNClassifier"]
+__all__ = ["CNNClassificationModel", "CNNClassifier", "CNNRegressionModel", "CNNRegressor"]
 
-_PLACES = {"CNNClassifier": "tfspark_cnn.ml.estimator", "CNNClassificationModel": "tfspark_cnn.ml.model"}
+_PLACES = {
+    "CNNClassifier": "tfspark_cnn.ml.estimator",
+    "CNNRegressor": "tfspark_cnn.ml.estimator",
+    "CNNClassificationModel": "tfspark_cnn.ml.model",
+    "CNNRegressionModel": "tfspark_cnn.ml.model",
+}
 
 
 def __getattr__(name: str) -> Any:

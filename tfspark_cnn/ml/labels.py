@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tfspark_cnn.errors import ConfigError, EmptyFeedError, SchemaError
-from tfspark_cnn.feed.columns import did_you_mean
+from tfspark_cnn.errors import ConfigError, EmptyFeedError, SchemaError, did_you_mean
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -79,6 +78,38 @@ def read_labels(frame: DataFrame, column: str, *, classes: int | None) -> Labels
     ).first()  # fmt: skip
     _refuse(found, column)
     return _labels(found, column, names=names, classes=classes)
+
+
+def check_numbers(frame: DataFrame, column: str) -> None:
+    """Looks at all numbers to learn from, in one job that reads no other column.
+
+    Args:
+        frame: of the rows to train on.
+        column: of numbers of any type.
+
+    Raises:
+        SchemaError: they are none, or some are null, NaN or infinite.
+        EmptyFeedError: there are no rows.
+    """
+    from pyspark.sql import functions as sf
+    from pyspark.sql.types import NumericType
+
+    kind = frame.schema[column].dataType
+    if not isinstance(kind, NumericType):
+        raise SchemaError(
+            f"column {column!r}: expected numbers, received {kind.simpleString()}", hint="cast it to double"
+        )
+    number = sf.col(quoted(column)).cast("double")
+    bad = number.isNull() | sf.isnan(number) | (sf.abs(number) == float("inf"))
+    found = frame.agg(sf.count(sf.lit(1)).alias("rows"), sf.count_if(bad).alias("bad")).first()
+    assert found is not None, "an aggregate over all rows has one"
+    if not found.rows:
+        raise EmptyFeedError("the data has no rows", hint="look at the filters and joins that made it")
+    if found.bad:
+        raise SchemaError(
+            f"column {column!r}: expected numbers, received {found.bad} of {found.rows} rows without",
+            hint=f"filter them out: df.where(df[{column!r}].isNotNull())",
+        )
 
 
 def _names(frame: DataFrame, column: str) -> tuple[str, ...] | None:

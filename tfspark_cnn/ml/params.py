@@ -1,4 +1,4 @@
-"""The Params of `CNNClassifier` and of its model, with setters and getters as Spark ML has them."""
+"""The Params of the estimators and of their models, with setters and getters as Spark ML has them."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def _param(name: str, converter: Callable[[Any], Any], doc: str) -> Any:
     return Param(Params._dummy(), name, doc, converter)
 
 
-class ScoringParams(HasFeaturesCol, HasPredictionCol, HasProbabilityCol, HasRawPredictionCol):
-    """What the model needs, and the estimator hands on to it: the column of images and the names of results."""
+class ImageParams(HasFeaturesCol, HasPredictionCol):
+    """What a model needs, and its estimator hands on to it: the column of images and that of results."""
 
     inputShape: Param[list[int]] = _param(
         "inputShape", TypeConverters.toListInt,
@@ -86,6 +86,7 @@ class ScoringParams(HasFeaturesCol, HasPredictionCol, HasProbabilityCol, HasRawP
     def getScoringBatchSize(self) -> int:
         """Gives scoringBatchSize."""
         return self.getOrDefault(self.scoringBatchSize)
+
     def setFeaturesCol(self, value: str) -> Self:
         """Sets featuresCol."""
         return self._set(featuresCol=value)
@@ -93,14 +94,6 @@ class ScoringParams(HasFeaturesCol, HasPredictionCol, HasProbabilityCol, HasRawP
     def setPredictionCol(self, value: str) -> Self:
         """Sets predictionCol."""
         return self._set(predictionCol=value)
-
-    def setProbabilityCol(self, value: str) -> Self:
-        """Sets probabilityCol."""
-        return self._set(probabilityCol=value)
-
-    def setRawPredictionCol(self, value: str) -> Self:
-        """Sets rawPredictionCol."""
-        return self._set(rawPredictionCol=value)
 
     def image_column(self) -> Column:
         """Gives the column of images as nodes and scorers read it: float32 pixels of `inputShape`.
@@ -116,8 +109,20 @@ class ScoringParams(HasFeaturesCol, HasPredictionCol, HasProbabilityCol, HasRawP
         )  # fmt: skip
 
 
-class ClassifierParams(ScoringParams, HasLabelCol, HasSeed):
-    """What the estimator needs besides: the network, the nodes, and how they train."""
+class ScoringParams(ImageParams, HasProbabilityCol, HasRawPredictionCol):
+    """What the model of a classifier needs besides: names of the columns of probabilities."""
+
+    def setProbabilityCol(self, value: str) -> Self:
+        """Sets probabilityCol."""
+        return self._set(probabilityCol=value)
+
+    def setRawPredictionCol(self, value: str) -> Self:
+        """Sets rawPredictionCol."""
+        return self._set(rawPredictionCol=value)
+
+
+class TrainingParams(ImageParams, HasLabelCol, HasSeed):
+    """What an estimator needs besides: the network, the nodes, and how they train."""
 
     model: Param[str] = _param(
         "model", TypeConverters.toString,
@@ -126,10 +131,6 @@ class ClassifierParams(ScoringParams, HasLabelCol, HasSeed):
     modelParameters: Param[str] = _param(
         "modelParameters", TypeConverters.toString,
         "what the network's function is called with besides, as JSON",
-    )  # fmt: skip
-    classes: Param[int] = _param(
-        "classes", TypeConverters.toInt,
-        "how many there are; not set: as the label's metadata tell, or one more than the largest label",
     )  # fmt: skip
     numWorkers: Param[int] = _param(
         "numWorkers", TypeConverters.toInt,
@@ -153,7 +154,31 @@ class ClassifierParams(ScoringParams, HasLabelCol, HasSeed):
     )  # fmt: skip
     learningRate: Param[float] = _param(
         "learningRate", TypeConverters.toFloat,
-        "the optimizer's",
+        "the optimizer's, at its highest",
+    )  # fmt: skip
+    schedule: Param[str] = _param(
+        "schedule", TypeConverters.toString,
+        "of the learning rate after its warm-up: constant or cosine",
+    )  # fmt: skip
+    warmupEpochs: Param[float] = _param(
+        "warmupEpochs", TypeConverters.toFloat,
+        "in which the learning rate rises from 0",
+    )  # fmt: skip
+    momentum: Param[float] = _param(
+        "momentum", TypeConverters.toFloat,
+        "of sgd and rmsprop",
+    )  # fmt: skip
+    weightDecay: Param[float] = _param(
+        "weightDecay", TypeConverters.toFloat,
+        "the part of the weights that a step takes away, times the learning rate",
+    )  # fmt: skip
+    augmentation: Param[str] = _param(
+        "augmentation", TypeConverters.toString,
+        "of training images, as 'flip, crop:4, mixup:0.2'; tfspark_cnn.augmentation has the names",
+    )  # fmt: skip
+    recipe: Param[str] = _param(
+        "recipe", TypeConverters.toString,
+        "a network of tfspark_cnn.recipes, whose settings stand for Params that are not set",
     )  # fmt: skip
     validationCol: Param[str] = _param(
         "validationCol", TypeConverters.toString,
@@ -199,14 +224,6 @@ class ClassifierParams(ScoringParams, HasLabelCol, HasSeed):
     def getModelParameters(self) -> str:
         """Gives modelParameters."""
         return self.getOrDefault(self.modelParameters)
-
-    def setClasses(self, value: int) -> Self:
-        """Sets classes."""
-        return self._set(classes=value)
-
-    def getClasses(self) -> int:
-        """Gives classes."""
-        return self.getOrDefault(self.classes)
 
     def setNumWorkers(self, value: int) -> Self:
         """Sets numWorkers."""
@@ -255,6 +272,54 @@ class ClassifierParams(ScoringParams, HasLabelCol, HasSeed):
     def getLearningRate(self) -> float:
         """Gives learningRate."""
         return self.getOrDefault(self.learningRate)
+
+    def setSchedule(self, value: str) -> Self:
+        """Sets schedule."""
+        return self._set(schedule=value)
+
+    def getSchedule(self) -> str:
+        """Gives schedule."""
+        return self.getOrDefault(self.schedule)
+
+    def setWarmupEpochs(self, value: float) -> Self:
+        """Sets warmupEpochs."""
+        return self._set(warmupEpochs=value)
+
+    def getWarmupEpochs(self) -> float:
+        """Gives warmupEpochs."""
+        return self.getOrDefault(self.warmupEpochs)
+
+    def setMomentum(self, value: float) -> Self:
+        """Sets momentum."""
+        return self._set(momentum=value)
+
+    def getMomentum(self) -> float:
+        """Gives momentum."""
+        return self.getOrDefault(self.momentum)
+
+    def setWeightDecay(self, value: float) -> Self:
+        """Sets weightDecay."""
+        return self._set(weightDecay=value)
+
+    def getWeightDecay(self) -> float:
+        """Gives weightDecay."""
+        return self.getOrDefault(self.weightDecay)
+
+    def setAugmentation(self, value: str) -> Self:
+        """Sets augmentation."""
+        return self._set(augmentation=value)
+
+    def getAugmentation(self) -> str:
+        """Gives augmentation."""
+        return self.getOrDefault(self.augmentation)
+
+    def setRecipe(self, value: str) -> Self:
+        """Sets recipe."""
+        return self._set(recipe=value)
+
+    def getRecipe(self) -> str:
+        """Gives recipe."""
+        return self.getOrDefault(self.recipe)
 
     def setValidationCol(self, value: str) -> Self:
         """Sets validationCol."""
@@ -311,6 +376,7 @@ class ClassifierParams(ScoringParams, HasLabelCol, HasSeed):
     def getMixedPrecision(self) -> str:
         """Gives mixedPrecision."""
         return self.getOrDefault(self.mixedPrecision)
+
     def setLabelCol(self, value: str) -> Self:
         """Sets labelCol."""
         return self._set(labelCol=value)
@@ -318,6 +384,35 @@ class ClassifierParams(ScoringParams, HasLabelCol, HasSeed):
     def setSeed(self, value: int) -> Self:
         """Sets seed."""
         return self._set(seed=value)
+
+
+class ClassifierParams(ScoringParams, TrainingParams):
+    """What a classifier needs besides."""
+
+    classes: Param[int] = _param(
+        "classes", TypeConverters.toInt,
+        "how many there are; not set: as the label's metadata tell, or one more than the largest label",
+    )  # fmt: skip
+    labelSmoothing: Param[float] = _param(
+        "labelSmoothing", TypeConverters.toFloat,
+        "the part of a label that goes to all classes alike",
+    )  # fmt: skip
+
+    def setClasses(self, value: int) -> Self:
+        """Sets classes."""
+        return self._set(classes=value)
+
+    def getClasses(self) -> int:
+        """Gives classes."""
+        return self.getOrDefault(self.classes)
+
+    def setLabelSmoothing(self, value: float) -> Self:
+        """Sets labelSmoothing."""
+        return self._set(labelSmoothing=value)
+
+    def getLabelSmoothing(self) -> float:
+        """Gives labelSmoothing."""
+        return self.getOrDefault(self.labelSmoothing)
 
 
 DEFAULTS: dict[str, Any] = {
@@ -333,6 +428,12 @@ DEFAULTS: dict[str, Any] = {
     "epochs": 10,
     "optimizer": "adam",
     "learningRate": 0.001,
+    "schedule": "constant",
+    "warmupEpochs": 0.0,
+    "momentum": 0.0,
+    "weightDecay": 0.0,
+    "augmentation": "",
+    "recipe": "",
     "validationCol": "",
     "validationSplit": 0.0,
     "modelDir": "",
@@ -340,7 +441,25 @@ DEFAULTS: dict[str, Any] = {
     "tensorboard": False,
     "maxRestarts": 0,
     "mixedPrecision": "float32",
+    "labelSmoothing": 0.0,
     "labelCol": "label",
     "seed": 0,
 }
 """By name; `inputShape` and `classes` have none."""
+
+SETTINGS: dict[str, str] = {
+    "epochs": "epochs",
+    "batchSize": "batch_size",
+    "learningRate": "learning_rate",
+    "optimizer": "optimizer",
+    "seed": "seed",
+    "mixedPrecision": "precision",
+    "schedule": "schedule",
+    "warmupEpochs": "warmup_epochs",
+    "momentum": "momentum",
+    "weightDecay": "weight_decay",
+    "labelSmoothing": "label_smoothing",
+    "augmentation": "augmentation",
+    "recipe": "recipe",
+}
+"""The Params that are settings of `tfspark_cnn.config.TrainConfig`, and which ones."""

@@ -6,7 +6,6 @@ Whole batches go in, as views of the Arrow buffers where they can be: TensorFlow
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,15 +16,12 @@ from tfspark_cnn.errors import ConfigError, TFSparkError
 from tfspark_cnn.feed.columns import Column, OnBadImage
 from tfspark_cnn.feed.reader import EpochReader
 from tfspark_cnn.feed.stream_reader import StreamReader
+from tfspark_cnn.training.augment_call import Augment, AugmentCall
 
 PREFETCH_BATCHES = 2
 """One being taken and one ready: the next batch is cut while a step runs. More only adds memory."""
 
 Names = str | Column | Sequence[str | Column]
-
-Augment = Callable[[Any, Any], Any]
-"""Makes other features of those of a batch, and of a seed, int32[2]."""
-
 
 @dataclass(frozen=True)
 class Layout:
@@ -111,13 +107,13 @@ def dataset(
         layout: of the elements.
         failed: told of errors of the feed, which TensorFlow would only show as text.
         on_bad_image: what becomes of rows whose images cannot be decoded.
-        augment: makes other features of a batch's, drawn by a seed; None leaves them.
+        augment: makes other features of a batch's, or features and labels, drawn by a seed; None leaves them.
 
     Returns:
         A `tf.data.Dataset` of `(x, y)` or `x`, with shapes `[rows, ...]`.
 
     Raises:
-        ConfigError: augment gives nothing.
+        ConfigError: augment gives nothing, or wants labels that are not there.
         SchemaError: an encoded column has no shape.
     """
     import tensorflow as tf
@@ -125,7 +121,7 @@ def dataset(
     from tfspark_cnn.training import images, keras_fit
 
     columns, decode = layout.columns, None
-    gave_nothing: list[Augment] = []  # an error that is raised while TensorFlow traces would come as one of AutoGraph
+    drawing = AugmentCall(augment, labelled=bool(layout.labels)) if augment is not None else None
     if any(column.encoded for column in columns):
         images.check(columns)
         decode = images.ImageDecoder(columns, reader, on_bad_image=on_bad_image, failed=failed)
@@ -134,11 +130,9 @@ def dataset(
         held, place = values[: len(columns)], values[len(columns) :]
         found = held if decode is None else decode(held, rows=place[0], feed=place[1])
         arranged = layout.arrange([images.cast(value, column) for value, column in zip(found, columns, strict=True)])
-        if augment is None:
-            return arranged
-        return _augmented(augment, arranged, place[2], labelled=bool(layout.labels), gave_nothing=gave_nothing)
+        return arranged if drawing is None else drawing(arranged, place[2])
 
-    placed = decode is not None or augment is not None
+    placed = decode is not None or drawing is not None
     work = placed or any(column.scale is not None for column in columns)
     # In parallel only where there is something to do; the order of the steps stays.
     how = {"num_parallel_calls": tf.data.AUTOTUNE, "deterministic": True} if work else {}
@@ -146,8 +140,8 @@ def dataset(
         lambda: _epoch(reader, failed, placed=placed), output_signature=_signature(reader, placed=placed)
     )
     elements = blocks.unbatch().map(element, **how)
-    if gave_nothing:
-        raise ConfigError("augment returned None, expected the features", hint="end it with return x")
+    if drawing is not None:
+        drawing.check()
     return keras_fit.own_share(elements.prefetch(PREFETCH_BATCHES))
 
 
@@ -180,37 +174,6 @@ def stream(
     except GeneratorExit:
         left()
         raise
-
-
-def checked_augment(augment: object) -> Augment | None:
-    """Gives the function that `ctx.dataset(augment=...)` got.
-
-    Raises:
-        ConfigError: it is none of two arguments.
-    """
-    if augment is None:
-        return None
-    if callable(augment):
-        try:
-            inspect.signature(augment).bind("x", "seed")
-            return augment
-        except TypeError:
-            pass
-        except ValueError:  # some functions do not tell their parameters
-            return augment
-    raise ConfigError(
-        f"ctx.dataset expected augment to be a function of (x, seed), received {augment!r}",
-        hint="def augment(x, seed): return tf.image.stateless_random_flip_left_right(x, seed)",
-    )
-
-
-def _augmented(augment: Augment, element: Any, seed: Any, *, labelled: bool, gave_nothing: list[Augment]) -> Any:
-    x = element[0] if labelled else element
-    made = augment(x, seed)
-    if made is None:
-        gave_nothing.append(augment)
-        return element
-    return (made, element[1]) if labelled else made
 
 
 def _signature(reader: EpochReader | StreamReader, *, placed: bool) -> tuple[Any, ...]:

@@ -19,8 +19,8 @@ from tfspark_cnn.data.task import ClassificationTask
 from tfspark_cnn.errors import ConfigError
 from tfspark_cnn.feed.schema import Column
 from tfspark_cnn.training.callbacks import ProgressReporter
-from tfspark_cnn.training.classifier import compiled, plain
 from tfspark_cnn.training.parameter_server import ParameterServers
+from tfspark_cnn.training.supervised import Supervised, plain
 
 MODEL_FILE = "model.keras"
 ROWS_AT_ONCE = 1024  # bounds the memory of scoring; a step of the training is far smaller
@@ -41,7 +41,7 @@ class JobContext(Protocol):
     def strategy(self, *, precision: str | None = None) -> Any:
         """Gives the strategy over all nodes."""
 
-    def dataset(self, features: Any, label: Any = None, *, batch_size: int) -> Any:
+    def dataset(self, features: Any, label: Any = None, *, batch_size: int, augment: Any = None) -> Any:
         """Gives this node's share of the fed rows; each pass is an epoch."""
 
     def callbacks(self, *own: Any) -> list[Any]:
@@ -64,8 +64,8 @@ def run(task: ClassificationTask, ctx: JobContext) -> dict[str, Any] | None:
     keras.utils.set_random_seed(task.config.train.seed)
     if {"ps", "chief", "worker"} <= ctx.cluster_spec.keys():
         return ctx.parameter_servers(lambda servers: _run_asynchronously(task, ctx, servers))
-    model = _compiled(task, ctx.strategy(precision=task.config.train.precision))
-    rows = ctx.dataset(Column("image", shape=task.image_shape), "label", batch_size=task.config.train.batch_size)
+    model = _supervised(task).compiled(ctx.strategy(precision=task.config.train.precision))
+    rows = _rows(task, ctx.dataset)
     ours = ctx.callbacks()
     started_s = time.monotonic()
     history = model.fit(rows, epochs=task.config.train.epochs, callbacks=ours, verbose=0)
@@ -79,10 +79,8 @@ def run(task: ClassificationTask, ctx: JobContext) -> dict[str, Any] | None:
 
 
 def _run_asynchronously(task: ClassificationTask, ctx: JobContext, servers: ParameterServers) -> dict[str, Any]:
-    model = _compiled(task, servers.strategy)
-    rows = servers.dataset(
-        Column("image", shape=task.image_shape), "label", batch_size=task.config.train.batch_size
-    )  # fmt: skip
+    model = _supervised(task).compiled(servers.strategy)
+    rows = _rows(task, servers.dataset)
     started_s = time.monotonic()
     history = servers.fit(model, rows, epochs=task.config.train.epochs)
     result = {
@@ -94,11 +92,14 @@ def _run_asynchronously(task: ClassificationTask, ctx: JobContext, servers: Para
     return result | _judged(model, task, ctx)
 
 
-def _compiled(task: ClassificationTask, strategy: Any) -> keras.Model:
+def _supervised(task: ClassificationTask) -> Supervised:
     config = task.config
-    return compiled(
-        strategy, model=config.model, train=config.train, image_shape=task.image_shape, classes=task.classes
-    )
+    return Supervised(config.model, config.train, task.image_shape, classes=task.classes, steps=task.steps)
+
+
+def _rows(task: ClassificationTask, dataset: Callable[..., Any]) -> Any:
+    image, size = Column("image", shape=task.image_shape), task.config.train.batch_size
+    return dataset(image, "label", batch_size=size, augment=_supervised(task).augment(training=True))
 
 
 def _judged(model: keras.Model, task: ClassificationTask, ctx: JobContext) -> dict[str, Any]:

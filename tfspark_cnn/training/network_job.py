@@ -1,6 +1,6 @@
-"""The map_fun of `CNNClassifier`: trains a network on the fed rows, and gives it to the driver.
+"""The map_fun of the estimators: trains a network on the fed rows, and gives it to the driver.
 
-It is sent by name, `"tfspark_cnn.training.classify:run"`, so that the driver never imports TensorFlow.
+It is sent by name, `"tfspark_cnn.training.network_job:run"`, so that the driver never imports TensorFlow.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import Any
 
 import keras
 
-from tfspark_cnn.ml.task import ClassifierTask
-from tfspark_cnn.training.classifier import compiled, plain
+from tfspark_cnn.ml.task import TrainingTask
+from tfspark_cnn.training.supervised import Supervised, plain
 
 
-def run(task: ClassifierTask, ctx: Any) -> dict[str, Any] | None:
+def run(task: TrainingTask, ctx: Any) -> dict[str, Any] | None:
     """Trains the network of the task on this node's share of the rows.
 
     Returns:
@@ -28,7 +28,7 @@ def run(task: ClassifierTask, ctx: Any) -> dict[str, Any] | None:
     if {"ps", "chief", "worker"} <= ctx.cluster_spec.keys():
         found: dict[str, Any] | None = ctx.parameter_servers(lambda servers: _run_asynchronously(task, servers))
         return found
-    model = _compiled(task, ctx.strategy(precision=task.train.precision))
+    model = _supervised(task).compiled(ctx.strategy(precision=task.train.precision))
     fit_s, history = _timed(lambda: model.fit(
         _rows(task, ctx.dataset, "train"), epochs=task.train.epochs, verbose=0, callbacks=ctx.callbacks(),
         validation_data=_rows(task, ctx.dataset, "validation") if task.validated else None,
@@ -36,8 +36,8 @@ def run(task: ClassifierTask, ctx: Any) -> dict[str, Any] | None:
     return _trained(model, history, fit_s) if ctx.is_chief else None
 
 
-def _run_asynchronously(task: ClassifierTask, servers: Any) -> dict[str, Any]:
-    model = _compiled(task, servers.strategy)
+def _run_asynchronously(task: TrainingTask, servers: Any) -> dict[str, Any]:
+    model = _supervised(task).compiled(servers.strategy)
     validation = _rows(task, servers.dataset, "validation") if task.validated else None
     fit_s, history = _timed(lambda: servers.fit(
         model, _rows(task, servers.dataset, "train"), epochs=task.train.epochs, validation_data=validation
@@ -45,15 +45,15 @@ def _run_asynchronously(task: ClassifierTask, servers: Any) -> dict[str, Any]:
     return _trained(model, history, fit_s)
 
 
-def _compiled(task: ClassifierTask, strategy: Any) -> keras.Model:
+def _supervised(task: TrainingTask) -> Supervised:
     assert task.image.shape is not None and len(task.image.shape) == 3
     height, width, channels = task.image.shape
-    shape = (height, width, channels)
-    return compiled(strategy, model=task.model, train=task.train, image_shape=shape, classes=task.classes)
+    return Supervised(task.model, task.train, (height, width, channels), classes=task.classes, steps=task.steps)
 
 
-def _rows(task: ClassifierTask, dataset: Callable[..., Any], name: str) -> Any:
-    return dataset(task.image, task.label, batch_size=task.train.batch_size, name=name)
+def _rows(task: TrainingTask, dataset: Callable[..., Any], name: str) -> Any:
+    augment = _supervised(task).augment(training=name == "train")
+    return dataset(task.image, task.label, batch_size=task.train.batch_size, name=name, augment=augment)
 
 
 def _timed(fit: Callable[[], Any]) -> tuple[float, Any]:

@@ -13,8 +13,8 @@ from tfspark_cnn.errors import ConfigError
     [
         ({"on_bad_image": "skpi"}, "an on_bad_image of raise, skip, received 'skpi'\n.*did you mean 'skip'"),
         ({"on_bad_image": None}, "an on_bad_image of raise, skip, received None\n.*skip leaves out the row"),
-        ({"augment": "flip"}, "augment to be a function of \\(x, seed\\), received 'flip'\n.*def augment"),
-        ({"augment": lambda x: x}, "augment to be a function of \\(x, seed\\), received <function"),
+        ({"augment": "flip"}, "augment to be a function of \\(x, seed\\) or \\(x, y, seed\\), received 'flip'\n.*def augment"),
+        ({"augment": lambda x: x}, "augment to be a function of \\(x, seed\\) or \\(x, y, seed\\), received <function"),
     ],
 )
 def test_what_a_dataset_cannot_do_is_refused_before_it_waits_for_rows(arguments: dict[str, Any], message: str) -> None:
