@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import augmentation_scenarios
 import numpy as np
 import pyarrow as pa
 
@@ -294,6 +295,26 @@ def refused_augment() -> str:
     return "nothing"
 
 
+def augmented_labels() -> dict[str, Any]:
+    """A function of three arguments gets labels too, and must give both; where there are none, it is refused."""
+
+    def double(x: Any, y: Any, seed: Any) -> Any:
+        return x, (y * 2, seed)
+
+    def refusal(augment: Any, label: str | None) -> str:
+        try:
+            Node([images()]).dataset(IMAGE, label, augment=augment)
+        except Exception as error:
+            return f"{type(error).__name__}: {error}"
+        return "nothing"
+
+    (x, (y, seed)), *_ = Node([images()]).dataset(IMAGE, "id", augment=double, shuffle=False).as_numpy_iterator()
+    return {
+        "labels": y.tolist(), "seed": list(seed.shape), "rows": len(x),
+        "without": refusal(double, None), "one alone": refusal(lambda x, y, seed: x, "id"),
+    }  # fmt: skip
+
+
 def dict_features() -> list[str]:
     """Several features reach augment by name, and labels do not."""
     dataset = Node([images()]).dataset([IMAGE, "id"], "id", augment=augment)
@@ -315,5 +336,7 @@ def everything() -> dict[str, Any]:
         "augmented otherwise": [augmented(seed=2), augmented(share=1)],
         "seeds": seeds(),
         "refused augment": refused_augment(),
+        "labels": augmented_labels(),
+        "augmentations": augmentation_scenarios.everything(),
         "dict": dict_features(),
     }

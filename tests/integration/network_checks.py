@@ -46,7 +46,39 @@ def everything() -> dict[str, dict[str, object]]:
             found[name]["theirs"] = _weights(theirs, biases_of_normalized=name != "resnet50")
     found["keras"] = {"applications": sorted(one for one in dir(keras.applications) if one[0].isupper())}
     found["asked"] = _asked()
+    found["supervised"] = _supervised()
     return found
+
+
+def _supervised():
+    """Gives the learning rates of schedules by step, what decays, and what a network for numbers ends in."""
+    import tensorflow as tf
+
+    from tfspark_cnn.config import ModelConfig, TrainConfig
+    from tfspark_cnn.training.supervised import Supervised, learning_rate
+
+    def rates(**settings):
+        rate = learning_rate(TrainConfig(learning_rate=0.8, epochs=4, **settings), 10)
+        return [rate] * 42 if isinstance(rate, float) else [float(rate(step)) for step in range(42)]
+
+    def compiled(classes=CLASSES, name="resnet20", **settings):
+        supervised = Supervised(ModelConfig(name), TrainConfig(**settings), SMALL, classes=classes)
+        return supervised.compiled(tf.distribute.get_strategy())
+
+    decayed = compiled(weight_decay=0.01, optimizer="sgd", momentum=0.9).optimizer
+    number = compiled(classes=None, name="small_cnn")
+    weights = compiled().trainable_variables
+    return {
+        "rates": {
+            "none": rates(), "cosine": rates(schedule="cosine"), "warm-up": rates(warmup_epochs=1.0),
+            "both": rates(schedule="cosine", warmup_epochs=0.5),
+        },
+        "sgd": [decayed.weight_decay, decayed.momentum],
+        "decayed": sorted({one.name for one in weights if decayed._use_weight_decay(one)}),
+        "not decayed": sorted({one.name for one in weights if not decayed._use_weight_decay(one)}),
+        "number": [number.loss.name, number.output_shape[1], number.layers[-1].activation.__name__],
+        "losses": [compiled(**how).loss.name for how in ({}, {"label_smoothing": 0.1}, {"augmentation": "flip"})],
+    }  # fmt: skip
 
 
 def _asked():

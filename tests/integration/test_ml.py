@@ -12,14 +12,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pyspark.ml import Pipeline, PipelineModel
-from pyspark.ml.evaluation import MulticlassClassificationEvaluator
+from pyspark.ml.evaluation import MulticlassClassificationEvaluator, RegressionEvaluator
 from pyspark.ml.feature import IndexToString, StringIndexer
 from pyspark.ml.tuning import CrossValidator, ParamGridBuilder
 from pyspark.sql import functions as sf
 
 from tfspark_cnn.data.digits import digits
 from tfspark_cnn.errors import ConfigError, EmptyFeedError, SchemaError
-from tfspark_cnn.ml import CNNClassificationModel, CNNClassifier
+from tfspark_cnn.ml import CNNClassificationModel, CNNClassifier, CNNRegressionModel, CNNRegressor
 
 pytestmark = [pytest.mark.timeout(240), pytest.mark.beside]
 
@@ -51,10 +51,11 @@ def rows(spark):
 
 @pytest.fixture(scope="module")
 def model(rows):
-    """Trained on two nodes, with a tenth of the rows to validate on."""
+    """Trained on two nodes by a recipe of its own, with a tenth of the rows to validate on."""
     classifier = CNNClassifier(
-        featuresCol="image", inputShape=SHAPE, numWorkers=2, epochs=8, learningRate=0.002, validationSplit=0.1, seed=3
-    )
+        featuresCol="image", inputShape=SHAPE, numWorkers=2, epochs=8, learningRate=0.003, validationSplit=0.1, seed=3,
+        schedule="cosine", warmupEpochs=0.5, labelSmoothing=0.02, augmentation="crop:1, mixup:0.1",
+    )  # fmt: skip
     return classifier.setScoringBatchSize(100).fit(rows[0])
 
 
@@ -182,12 +183,32 @@ def test_a_search_in_a_pipeline_is_saved_and_scores_alike_in_another_process(spa
     assert again.uid == best.stages[1].uid and again.history == best.stages[1].history
 
 
+def test_a_network_learns_numbers(rows, tmp_path) -> None:
+    """How dark a digit is, from 0 to 1."""
+    dark = sf.aggregate("image", sf.lit(0.0), lambda sum, pixel: sum + pixel.cast("double")) / 30
+    train, test = (frame.withColumn("dark", dark) for frame in rows)
+    regressor = CNNRegressor(
+        featuresCol="image", labelCol="dark", inputShape=SHAPE, modelParameters='{"dropout": 0.0, "hidden": 16}',
+        epochs=4, recipe="small_cnn", validationSplit=0.1,
+    )  # fmt: skip
+    with pytest.raises(SchemaError, match=r"column 'dark': expected numbers, received 1 of 1437 rows without"):
+        regressor.fit(train.withColumn("dark", sf.expr("if(id = 0, double('nan'), dark)")))
+    model = regressor.fit(train)
+    assert sorted(model.history) == ["loss", "mean_absolute_error", "val_loss", "val_mean_absolute_error"]
+    guess = test.agg(sf.stddev("dark")).first()[0]
+    model.save(str(tmp_path / "model"))
+    scored = CNNRegressionModel.load(str(tmp_path / "model")).transform(test)
+    assert RegressionEvaluator(labelCol="dark", metricName="rmse").evaluate(scored) < guess / 2
+    with pytest.raises(ConfigError, match="is of another class .*CNNRegressionModel.*, expected a CNNCla"):
+        CNNClassificationModel.load(str(tmp_path / "model"))
+
+
 def test_the_estimator_is_saved_with_its_params(spark, tmp_path) -> None:
     classifier = CNNClassifier(model="resnet20", inputShape=[32, 32, 3], epochs=7).setModelParameters("{}")
     classifier.save(str(tmp_path / "estimator"))
     again = CNNClassifier.load(str(tmp_path / "estimator"))
     assert (again.getModel(), again.getInputShape(), again.getEpochs()) == ("resnet20", [32, 32, 3], 7)
-    assert not again.isDefined("classes") and "learningRate: the optimizer's" in again.explainParams()
+    assert not again.isDefined("classes") and "learningRate: the optimizer's, at its highest" in again.explainParams()
 
 
 def test_a_model_of_a_later_format_is_refused(spark, model, tmp_path) -> None:
@@ -197,7 +218,7 @@ def test_a_model_of_a_later_format_is_refused(spark, model, tmp_path) -> None:
     part.write_text(part.read_text().replace('"format":1', '"format":2').replace('"format": 1', '"format": 2'))
     for crc in (path / "metadata").glob(".*.crc"):
         crc.unlink()
-    with pytest.raises(ConfigError, match="is of format 2 .*, expected format 1"):
+    with pytest.raises(ConfigError, match="is of format 2 .*, expected a CNNClassificationModel of format 1"):
         CNNClassificationModel.load(str(path))
 
 
@@ -219,8 +240,13 @@ def test_a_model_of_a_later_format_is_refused(spark, model, tmp_path) -> None:
         ({"inputShape": [8, 8]}, "*", ConfigError, r"inputShape is \[8, 8\], expected \[height, width, channels\]"),
         ({"featuresCol": "id"}, "*", SchemaError, "column 'id'"),
         ({"encoding": "jpeg"}, "*", SchemaError, "expected binary for jpeg"),
-        ({"optimizer": "adm"}, "*", ConfigError, "optimizer.*received 'adm'"),
-        ({"epochs": 0}, "*", ConfigError, "epochs.*received 0"),
+        ({"optimizer": "adm"}, "*", ConfigError, "^optimizer: .*received 'adm'\n.*optimizer is 'adam' unless"),
+        ({"epochs": 0}, "*", ConfigError, "^epochs: .*received 0\n.*epochs is 10 unless it is set"),
+        ({"batchSize": 0}, "*", ConfigError, "^batchSize: .*received 0\n.*batchSize is 32"),
+        ({"momentum": 0.9}, "*", ConfigError, "^momentum is 0.9, and adam takes none"),
+        ({"augmentation": "crop:9"}, "*", ConfigError, "crop takes at most 8 pixels"),
+        ({"augmentation": "mixup"}, "*", ConfigError, "expected mixup:AMOUNT"),
+        ({"recipe": "resnt20"}, "*", ConfigError, "expected a recipe.*did you mean 'resnet20'"),
         ({"maxRestarts": 1}, "*", ConfigError, "there is no modelDir"),
         ({"validationSplit": 1.0}, "*", ConfigError, "validationSplit is 1.0"),
         ({"validationSplit": 0.1, "validationCol": "held"}, "*", ConfigError, "are both set"),

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import network_checks
+import numpy as np
 import pytest
 
 from tfspark_cnn import TFCluster
@@ -35,8 +36,6 @@ WEIGHTS = {
     "mobilenet_v2": 3_504_872,
     "efficientnet_b0": 5_288_548,
 }
-ALIKE = ("resnet32", "resnet34", "resnet56", "vgg16")
-"""Deeper, and of the same blocks as others: their graphs alone would take half a minute here."""
 DECAYS = {"resnet": 1e-4, "vgg": 5e-4, "mobilenet": 4e-5, "efficientnet": 1e-5}
 
 
@@ -52,7 +51,7 @@ def found() -> dict[str, Any]:
 
 
 def test_the_driver_knows_the_networks_and_parameters_that_there_are(found: dict[str, Any]) -> None:
-    assert {name: one["parameters"] for name, one in found.items() if name not in ("keras", "asked")} == {
+    assert {name: one["parameters"] for name, one in found.items() if name in WEIGHTS} == {
         name: sorted(parameters) for name, parameters in NETWORKS.items()
     }
     assert sorted(APPLICATIONS) == found["keras"]["applications"]
@@ -103,8 +102,27 @@ def test_what_is_asked_of_the_register_is_answered(found: dict[str, Any], case: 
     assert re.match(words, found["asked"][case], re.DOTALL), found["asked"][case]
 
 
-def test_every_kind_of_network_trains_two_steps_on_two_workers(spark) -> None:
-    names = [name for name in NETWORKS if name not in ALIKE]
+def test_a_learning_rate_rises_and_falls_as_its_schedule_says(found: dict[str, Any]) -> None:
+    rates = {name: np.array(values) for name, values in found["supervised"]["rates"].items()}
+    cosine = np.clip(0.4 * (1 + np.cos(np.pi * np.arange(42) / 40)), 0, None)
+    cosine[40:] = 0
+    np.testing.assert_allclose(rates["none"], 0.8)
+    np.testing.assert_allclose(rates["cosine"], cosine, atol=1e-6)
+    np.testing.assert_allclose(rates["warm-up"], np.minimum(0.08 * np.arange(42), 0.8), atol=1e-6)
+    np.testing.assert_allclose(rates["both"][:6], 0.16 * np.arange(6), atol=1e-6)
+    assert (np.diff(rates["both"][5:41]) < 0).all() and rates["both"][40] == pytest.approx(0, abs=1e-6)
+
+
+def test_biases_and_normalisation_do_not_decay_and_losses_are_those_of_the_labels(found: dict[str, Any]) -> None:
+    said = found["supervised"]
+    assert said["sgd"] == [0.01, 0.9]
+    assert (said["decayed"], said["not decayed"]) == (["kernel"], ["beta", "bias", "gamma"])
+    assert said["losses"] == ["sparse_categorical_crossentropy"] + ["categorical_crossentropy"] * 2
+    assert said["number"] == ["mean_squared_error", 1, "linear"]
+
+
+def test_every_network_trains_two_steps_on_two_workers(spark) -> None:
+    names = list(NETWORKS)
     with TFCluster.run(spark, network_checks.two_steps, {"names": names}, 2, master_node="chief") as cluster:
         chief, worker = cluster.shutdown()
     assert list(chief) == names

@@ -13,7 +13,7 @@ from tfspark_cnn.errors import ConfigError
     [
         ({"on_bad_image": "skpi"}, "an on_bad_image of raise, skip, received 'skpi'\n.*did you mean 'skip'"),
         ({"on_bad_image": None}, "an on_bad_image of raise, skip, received None\n.*skip leaves out the row"),
-        ({"augment": "flip"}, "augment to be a function of \\(x, seed\\) or \\(x, y, seed\\), received 'flip'\n.*def augment"),
+        ({"augment": "flip"}, "of \\(x, seed\\) or \\(x, y, seed\\), received 'flip'\n.*def augment"),
         ({"augment": lambda x: x}, "augment to be a function of \\(x, seed\\) or \\(x, y, seed\\), received <function"),
     ],
 )
