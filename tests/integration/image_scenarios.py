@@ -301,6 +301,8 @@ def augmented_labels() -> dict[str, Any]:
     def double(x: Any, y: Any, seed: Any) -> Any:
         return x, (y * 2, seed)
 
+    from tfspark_cnn.training.augment_call import checked_augment
+
     def refusal(augment: Any, label: str | None) -> str:
         try:
             Node([images()]).dataset(IMAGE, label, augment=augment)
@@ -309,7 +311,10 @@ def augmented_labels() -> dict[str, Any]:
         return "nothing"
 
     (x, (y, seed)), *_ = Node([images()]).dataset(IMAGE, "id", augment=double, shuffle=False).as_numpy_iterator()
+    named = Node([images()]).dataset(Column(**vars(IMAGE) | {"dtype": "float32"}), augment=checked_augment("cutout:4"))
+    cut = next(named.as_numpy_iterator())
     return {
+        "named": int((cut == 0).all(axis=-1).sum(axis=(1, 2)).min()),
         "labels": y.tolist(), "seed": list(seed.shape), "rows": len(x),
         "without": refusal(double, None), "one alone": refusal(lambda x, y, seed: x, "id"),
     }  # fmt: skip

@@ -295,5 +295,6 @@ def test_batches_of_one_row_and_labels_that_are_numbers_are_augmented_too(found:
 def test_a_function_of_three_arguments_gets_labels_and_gives_both(found: dict[str, Any]) -> None:
     said = found["labels"]
     assert said["labels"] == [0, 2, 4, 6] and said["seed"] == [2] and said["rows"] == 4
+    assert said["named"] >= 4, "pixels, of squares that may lie across a border"
     assert said["without"].startswith("ConfigError: augment takes (x, y, seed), and the dataset has no labels")
     assert re.match(r"ConfigError: augment returned .*, expected features and labels\n.*return x, y", said["one alone"])

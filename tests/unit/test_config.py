@@ -47,6 +47,11 @@ def test_the_configuration_of_the_repository_states_the_defaults() -> None:
     assert shipped.output == Config().output
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "conf").glob("*.toml")), ids=lambda path: path.name)
+def test_every_shipped_configuration_is_right(path: Path) -> None:
+    assert config.load(path).output.dir == f"runs/{path.stem}"
+
+
 def test_a_flag_wins_over_the_environment_over_toml_over_the_default(
     toml: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -230,7 +230,7 @@ class NodeContext:
         name: str = "train",
         shuffle: bool = True,
         on_bad_image: str = OnBadImage.RAISE,
-        augment: Callable[..., Any] | None = None,
+        augment: Callable[..., Any] | str | None = None,
     ) -> Any:
         """Gives the rows that Spark feeds to this node as a `tf.data.Dataset` of batches.
 
@@ -248,7 +248,8 @@ class NodeContext:
                 one row smaller. The number of rows skipped is in the reports of `ctx.callbacks()`.
             augment: `augment(x, seed)` gives other features for the features `x` of a batch, in TensorFlow operations,
                 and `augment(x, y, seed)` features and labels; `seed`, int32[2], is for `tf.image.stateless_random_*`
-                and depends on the cluster's seed, the node, the feed, the epoch and the step alone.
+                and depends on the cluster's seed, the node, the feed, the epoch and the step alone. A text names
+                augmentations of float images, as `"flip, crop:4"`; `tfspark_cnn.augmentation.KINDS` has them.
 
         Returns:
             A dataset of `(x, y)`, or of `x` without a label. A column of shape `[...]` comes as `[rows, ...]`.
@@ -256,7 +257,7 @@ class NodeContext:
         Raises:
             SchemaError: a column is missing or cannot become a tensor; while it is iterated, also what a row of it is.
             ConfigError: this node is not fed, batch_size is not a positive number, on_bad_image is neither, or augment
-                is no function of these arguments.
+                is no function of these arguments and no augmentation.
 
         Example:
             >>> train = ctx.dataset("image", "label", batch_size=64)      # doctest: +SKIP
@@ -277,7 +278,7 @@ class NodeContext:
         name: str = "train",
         shuffle: bool = True,
         on_bad_image: str = OnBadImage.RAISE,
-        augment: Callable[..., Any] | None = None,
+        augment: Callable[..., Any] | str | None = None,
     ) -> Iterator[Any]:
         """Gives a `tf.data.Dataset` for each `cluster.train` call, and so for each micro-batch of a stream.
 

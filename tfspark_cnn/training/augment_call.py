@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+from tfspark_cnn import augmentation
 from tfspark_cnn.errors import ConfigError
 
 Augment = Callable[..., Any]
@@ -13,17 +14,32 @@ Augment = Callable[..., Any]
 
 
 def checked_augment(augment: object) -> Augment | None:
-    """Gives the function that `ctx.dataset(augment=...)` got.
+    """Gives the function that `ctx.dataset(augment=...)` got, or that its names mean.
 
     Raises:
-        ConfigError: it is none of two or three arguments.
+        ConfigError: it is none of two or three arguments, or names augmentations that there are not, or that mix.
     """
+    if isinstance(augment, str):
+        return _by_name(augment)
     if augment is None or (callable(augment) and _takes(augment) is not None):
         return augment
     raise ConfigError(
         f"ctx.dataset expected augment to be a function of (x, seed) or (x, y, seed), received {augment!r}",
         hint="def augment(x, seed): return tf.image.stateless_random_flip_left_right(x, seed)",
     )
+
+
+def _by_name(names: str) -> Augment:
+    found = augmentation.parse(names)
+    mixers = [one.name for one in found if one.kind.mixes]
+    if mixers:
+        raise ConfigError(
+            f"ctx.dataset got augment={names!r}, and {mixers[0]} mixes labels, whose classes it does not know",
+            hint="augment=tfspark_cnn.training.augmentation.Augment(tfspark_cnn.augmentation.parse(...), classes=10)",
+        )
+    from tfspark_cnn.training.augmentation import AugmentImages  # needs TensorFlow, and a typo does not
+
+    return AugmentImages(found)
 
 
 def _takes(augment: Augment) -> int | None:

@@ -29,12 +29,33 @@ _FROM_YIQ = np.linalg.inv(np.array(YIQ)).astype(np.float32)
 
 
 @dataclass(frozen=True)
+class AugmentImages:
+    """What `ctx.dataset(augment=...)` takes where labels stay as they are.
+
+    Attributes:
+        augmentations: in the order in which they are applied; none of them mixes.
+    """
+
+    augmentations: tuple[Augmentation, ...]
+
+    def __call__(self, x: Any, seed: Any) -> Any:
+        """Gives the images of a batch, augmented."""
+        for number, one in enumerate(self.augmentations):
+            x = _IMAGES[one.name](x, one.amount, _fold(seed, number))
+        return x
+
+
+@dataclass(frozen=True)
 class Augment:
-    """What `ctx.dataset(augment=...)` takes.
+    """What `ctx.dataset(augment=...)` takes where labels are mixed as images are.
 
     Attributes:
         augmentations: in the order in which they are applied.
         classes: labels are 0 to `classes - 1`, and become float32[rows, classes]; None: they are numbers, and stay so.
+
+    Example:
+        >>> augment = Augment(tfspark_cnn.augmentation.parse("flip, mixup:0.2"), classes=10)
+        >>> ctx.dataset("image", "label", batch_size=32, augment=augment)    # doctest: +SKIP
     """
 
     augmentations: tuple[Augmentation, ...]
@@ -44,8 +65,7 @@ class Augment:
         """Gives the images and the labels of a batch, augmented."""
         y = tf.cast(y, tf.float32) if self.classes is None else tf.one_hot(tf.cast(y, tf.int32), self.classes)
         mixers = [one for one in self.augmentations if one.kind.mixes]
-        for number, one in enumerate(one for one in self.augmentations if not one.kind.mixes):
-            x = _IMAGES[one.name](x, one.amount, _fold(seed, number))
+        x = AugmentImages(tuple(one for one in self.augmentations if not one.kind.mixes))(x, seed)
         return _mixed(x, y, mixers, _fold(seed, len(self.augmentations))) if mixers else (x, y)
 
 
