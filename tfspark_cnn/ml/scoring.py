@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tfspark_cnn import env, worker_reuse
+from tfspark_cnn.cluster import whole_imports
 from tfspark_cnn.feed import schema
 from tfspark_cnn.feed.columns import Column
 
@@ -84,6 +85,7 @@ def _network(scorer: Scorer) -> Any:
     gpus = task.resources().get("gpu") if task else None
     if gpus is not None:
         env.use_gpus(gpus.addresses)
+    whole_imports.install()
     from tfspark_cnn.training.scoring import Wanted, network
 
     wanted = Wanted(scorer.digest, scorer.column, scorer.output, threads=task.cpus() if task else 1)

@@ -77,3 +77,35 @@ except ModuleNotFoundError as error:
     print(error)
 """
     assert told(tmp_path, code) == "No module named 'tf_keras'"
+
+
+WRAPPERS = """
+from keras import wrappers
+print("sklearn_stub" in sys.modules, end=" ")
+ASK
+print("sklearn_stub" in sys.modules)
+"""
+
+
+@pytest.mark.parametrize(
+    ("ask", "printed"),
+    [
+        ("wrappers", "False False"),
+        ("wrappers.Wrapper; print(keras.wrappers is sys.modules['keras.wrappers'], end=' ')", "False True True"),
+        ("from keras.wrappers import Wrapper", "False True"),
+        ("import keras.wrappers as again; again.Wrapper; again.Wrapper", "False True"),
+        ("print('Wrapper' in dir(wrappers), end=' ')", "False True True"),
+        ("print(hasattr(wrappers, 'Other'), end=' ')", "False False True"),
+    ],
+    ids=["not asked", "attribute", "from", "as", "dir", "missing"],
+)
+def test_wrappers_are_imported_when_one_is_asked_for(tmp_path: Path, ask: str, printed: str) -> None:
+    (tmp_path / "keras").mkdir()
+    (tmp_path / "keras" / "__init__.py").write_text("from keras import wrappers as wrappers")
+    (tmp_path / "keras" / "wrappers.py").write_text("import sklearn_stub\nWrapper = 1")
+    (tmp_path / "sklearn_stub.py").write_text("")
+    code = HEAD + "import keras\n" + WRAPPERS.replace("ASK", ask)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.strip() == printed
