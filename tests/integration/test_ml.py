@@ -44,8 +44,8 @@ spark.stop()
 
 @pytest.fixture(scope="module")
 def rows(spark):
-    """The digits, training and held-out rows, numbered."""
-    train, test = (frame.withColumn("id", sf.monotonically_increasing_id()) for frame in digits(spark))
+    """The digits, training and held-out rows, numbered; in few partitions, as TensorFlow is imported for each."""
+    train, test = (frame.withColumn("id", sf.monotonically_increasing_id()) for frame in digits(spark, partitions=2))
     return train.cache(), test.cache()
 
 
