@@ -119,6 +119,7 @@ def test_the_program_with_parameter_servers_trains_as_it_stands(folder: Path) ->
     assert len(by_epoch) == 5 and by_epoch[-1] > 0.8 > by_epoch[0]
 
 
+@pytest.mark.timeout(RUN_S + 30)
 def test_the_program_with_the_estimator_trains_and_scores_as_it_stands(folder: Path) -> None:
     done = run(f".venv/bin/python {ESTIMATOR}", folder)
     assert done.returncode == 0, done.stderr[-4000:]
