@@ -34,7 +34,7 @@ def export(
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Write the network of MODEL to OUT for others than Spark, as tfspark-cnn export runs/digits/model served/1."""
+    """Write a network for others than Spark, as: tfspark-cnn export runs/digits/model/model.keras digits.onnx."""
     from rich.console import Console
 
     from tfspark_cnn.ml import saved_network

@@ -129,5 +129,5 @@ def check_converter() -> None:
     if missing:
         raise ConfigError(
             f"format 'onnx' needs {' and '.join(CONVERTERS)}, expected both, {' and '.join(missing)} is not installed",
-            hint="pip install 'tfspark_cnn[onnx]', or export a SavedModel",
+            hint=f"pip install {' '.join(CONVERTERS)}, or export a SavedModel",
         )

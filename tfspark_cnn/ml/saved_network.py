@@ -159,4 +159,6 @@ def _cure(name: str, wrote: str) -> str:
         return f"name one of its stages: a folder in {name}/stages"
     if storage.kind_at(f"{name}/saved_model.pb") is pafs.FileType.File:
         return "this is an export already; take the .keras file or the saved model that it was made from"
+    if storage.kind_at(f"{name}/model.keras") is pafs.FileType.File:
+        return f"name the file in it, {name}/model.keras"
     return "save the model with model.save(path), or name its .keras file"

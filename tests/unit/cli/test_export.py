@@ -4,12 +4,25 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tfspark_cnn import log
 from tfspark_cnn.cli import main
+
+
+@pytest.fixture(autouse=True)
+def console() -> Iterator[None]:
+    """The command line lets the log go to its stderr, which here is another one for each test."""
+    root = logging.getLogger(log.ROOT)
+    before, level = list(root.handlers), root.level
+    yield
+    root.handlers[:] = before
+    root.setLevel(level)
 
 
 def exit_code(*arguments: str) -> int | str | None:

@@ -72,7 +72,7 @@ def test_a_converter_that_is_not_installed_is_told_with_the_line_that_installs_i
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "tf2onnx" else object())
-    with pytest.raises(ConfigError, match=r"tf2onnx is not installed\n.*pip install 'tfspark_cnn\[onnx\]'"):
+    with pytest.raises(ConfigError, match=r"tf2onnx is not installed\n.*pip install tf2onnx onnx"):
         export(SAVED, tmp_path / "a.onnx")
     assert list(tmp_path.iterdir()) == []
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())

@@ -80,6 +80,10 @@ def test_a_folder_that_is_no_model_is_an_error_that_says_what_to_name(tmp_path: 
     (tmp_path / "served" / "saved_model.pb").touch()
     with pytest.raises(ConfigError, match=r"(?s)without metadata.*an export already"):
         read(tmp_path / "served")
+    (tmp_path / "trained").mkdir()
+    (tmp_path / "trained" / "model.keras").touch()
+    with pytest.raises(ConfigError, match=r"(?s)without metadata.*the file in it, .*/trained/model\.keras"):
+        read(tmp_path / "trained")
     pipeline = save(tmp_path / "pipeline", kind="org.apache.spark.ml.PipelineModel")
     with pytest.raises(ConfigError, match=r"received a PipelineModel at .*\n.*a folder in .*/pipeline/stages"):
         read(pipeline)
