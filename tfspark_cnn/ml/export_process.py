@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -26,6 +28,9 @@ NETWORK, REQUEST, REFUSAL, STDERR, MADE = "network.keras", "request.json", "refu
 
 LIMIT_S = 900.0
 """TensorFlow is imported in 3 to 30 s, and a network of 24 million weights is converted in less than that."""
+
+LEFT_ALONE = 75
+"""Exit status of a process that ends because nobody waits for it any more (EX_TEMPFAIL)."""
 
 _TAIL_LINES = 20
 _QUIET = {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "2"}
@@ -91,14 +96,14 @@ def run(argv: Sequence[str], *, stderr: Path, limit_s: float) -> int:
 
     Args:
         argv: the program; it is to end when its stdin does.
-        stderr: a file for what it writes there.
+        stderr: a file for what it writes there; its temporary files come beside it.
         limit_s: to wait for it.
 
     Raises:
         ExportError: it took longer.
     """
     path = os.pathsep.join(one for one in sys.path if one)
-    environment = env.child_environment({**_QUIET, "PYTHONPATH": path})
+    environment = env.child_environment({**_QUIET, "PYTHONPATH": path, "TMPDIR": os.fspath(stderr.parent)})
     with (
         stderr.open("wb") as written,
         subprocess.Popen(
@@ -115,6 +120,14 @@ def run(argv: Sequence[str], *, stderr: Path, limit_s: float) -> int:
             ) from error
         finally:
             process.kill()
+
+
+def end_with_stdin(folder: Path) -> None:
+    """Ends this process when its stdin does: who waits for it is gone. What that one would have removed goes, too."""
+    with contextlib.suppress(OSError):
+        os.read(0, 1)  # sys.stdin has a lock, without which this process could not end
+    shutil.rmtree(folder, ignore_errors=True)
+    os._exit(LEFT_ALONE)
 
 
 def _failed(folder: Path, status: int, format: str) -> TFSparkError:

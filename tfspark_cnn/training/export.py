@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import sys
@@ -15,11 +14,9 @@ import tensorflow as tf
 
 from tfspark_cnn.errors import ConfigError, TFSparkError
 from tfspark_cnn.feed.columns import Column
-from tfspark_cnn.ml.export_process import MADE, NETWORK, REFUSAL, REQUEST, Request
+from tfspark_cnn.ml.export_process import MADE, NETWORK, REFUSAL, REQUEST, Request, end_with_stdin
 from tfspark_cnn.ml.saved_network import Answer
 from tfspark_cnn.training import scoring
-
-_LEFT_ALONE = 75  # exit status of a process that ends because its parent did
 
 
 class Served(keras.Model):
@@ -136,13 +133,7 @@ def main(folder: Path) -> int:
     return 0
 
 
-def end_with_stdin() -> None:
-    """Ends this process when its stdin does: the one that waits for it is gone."""
-    with contextlib.suppress(OSError):
-        os.read(0, 1)  # sys.stdin has a lock, without which this process could not end
-    os._exit(_LEFT_ALONE)
-
-
 if __name__ == "__main__":
-    threading.Thread(target=end_with_stdin, daemon=True).start()
-    sys.exit(main(Path(sys.argv[1])))
+    place = Path(sys.argv[1])
+    threading.Thread(target=end_with_stdin, args=(place,), daemon=True).start()
+    sys.exit(main(place))

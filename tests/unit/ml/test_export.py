@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from tfspark_cnn.errors import ConfigError, ExportError, SourceError
 from tfspark_cnn.feed.columns import Column
 from tfspark_cnn.ml import export_process
 from tfspark_cnn.ml.export import Exported, Format, check_converter, export, format_of
-from tfspark_cnn.ml.export_process import Request, converted, run
+from tfspark_cnn.ml.export_process import LEFT_ALONE, Request, converted, run
 from tfspark_cnn.ml.saved_network import Answer, SavedNetwork
 
 SAVED = SavedNetwork(b"a network")
@@ -143,3 +144,17 @@ def test_the_process_takes_no_gpu_and_finds_the_modules_of_this_one(tmp_path: Pa
     assert run([sys.executable, "-c", told], stderr=tmp_path / "stderr", limit_s=30.0) == 0
     gpus, _, path = (tmp_path / "stderr").read_text().strip().partition(" ")
     assert gpus == "-1" and set(filter(None, sys.path)) <= set(path.split(":"))
+
+
+def test_a_process_that_nobody_waits_for_ends_and_takes_its_files_along(tmp_path: Path) -> None:
+    folder = tmp_path / "export"
+    folder.mkdir()
+    (folder / "network.keras").touch()
+    program = """
+import pathlib, sys, threading
+from tfspark_cnn.ml.export_process import end_with_stdin
+threading.Thread(target=end_with_stdin, args=(pathlib.Path(sys.argv[1]),), daemon=True).start()
+threading.Event().wait()
+"""
+    done = subprocess.run([sys.executable, "-c", program, folder], stdin=subprocess.DEVNULL, timeout=60, check=False)
+    assert done.returncode == LEFT_ALONE and not folder.exists()
