@@ -197,7 +197,7 @@ def test_a_model_of_a_later_format_is_refused(spark, model, tmp_path) -> None:
     part.write_text(part.read_text().replace('"format":1', '"format":2').replace('"format": 1', '"format": 2'))
     for crc in (path / "metadata").glob(".*.crc"):
         crc.unlink()
-    with pytest.raises(ConfigError, match="is of format 2 .*, expected format 1"):
+    with pytest.raises(ConfigError, match="is of format 2 .*, expected a CNNClassificationModel of format 1"):
         CNNClassificationModel.load(str(path))
 
 
