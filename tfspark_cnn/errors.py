@@ -20,6 +20,7 @@
     │   └── FeedTimeout (also TimeoutError)  nothing moved for `feed_timeout` seconds
     ├── SourceError                        files of data cannot be found, read or written, or do not belong together
     │   └── CorruptFileError               the bytes of one are cut, changed, or of another format
+    ├── ExportError                        TensorFlow or a converter could not bring a network into another format
     └── CheckpointError                    a checkpoint is another run's, or its storage failed
         └── DamagedCheckpointError         its bytes are cut or changed
 
@@ -159,6 +160,10 @@ class SourceError(TFSparkError):
 
 class CorruptFileError(SourceError):
     """The bytes of a file of data are cut, changed, or of another format than they should be."""
+
+
+class ExportError(TFSparkError):
+    """TensorFlow or a converter could not bring a network into another format."""
 
 
 class CheckpointError(TFSparkError):

@@ -125,6 +125,7 @@ def test_the_program_with_the_estimator_trains_and_scores_as_it_stands(folder: P
     assert done.returncode == 0, done.stderr[-4000:]
     assert re.search(r"^151,306 weights, 8 epochs in ", done.stdout, re.MULTILINE)
     assert float(done.stdout.split("accuracy ")[-1]) > 0.9
+    assert (folder / "digits" / "1" / "saved_model.pb").stat().st_size > 0
 
 
 @pytest.mark.parametrize("command", of_kind("command line"), ids=lambda command: command.line)

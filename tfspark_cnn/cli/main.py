@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 import typer
 
+from tfspark_cnn.cli.export import export
 from tfspark_cnn.cli.train import train
 from tfspark_cnn.cli.version import version
 from tfspark_cnn.errors import ConfigError, TFSparkError
@@ -25,6 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("train")(train)
+app.command("export")(export)
 app.command("version")(version)
 
 
