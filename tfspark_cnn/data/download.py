@@ -18,7 +18,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from tfspark_cnn.data.published import Published, PublishedFile
-from tfspark_cnn.data.transfer import Broken, Part, sha256, transfer
+from tfspark_cnn.data.transfer import Broken, OtherFile, Part, sha256, transfer
 from tfspark_cnn.errors import ConfigError, CorruptFileError, SourceError
 
 __all__ = ["Fetched", "Moment", "News", "download"]
@@ -67,10 +67,6 @@ class Fetched:
 
     file: PublishedFile
     kept: bool
-
-
-class _WrongSum(Broken):
-    """A whole file came, and it is another."""
 
 
 Tell = Callable[[News], None]
@@ -199,14 +195,14 @@ def _from_place(url: str, file: PublishedFile, part: Part, *, tell: Tell, timeou
         part.empty()
         if not begun:
             more = "more than " if size_bytes > file.size_bytes else ""
-            raise _WrongSum(
+            raise OtherFile(
                 f"expected {file.size_bytes:,} bytes with sha256 {file.sha256}, "
                 f"received {more}{min(size_bytes, file.size_bytes):,} with {found}"
             )
 
 
 def _nowhere(file: PublishedFile, folder: Path, failed: Sequence[tuple[str, Broken]]) -> SourceError:
-    kind = CorruptFileError if all(isinstance(error, _WrongSum) for _, error in failed) else SourceError
+    kind = CorruptFileError if all(isinstance(error, OtherFile) for _, error in failed) else SourceError
     reasons = "; ".join(f"{_host(place)}: {error}" for place, error in failed)
     urls = " or ".join(f"{place}{file.name}" for place, _ in failed)
     return kind(

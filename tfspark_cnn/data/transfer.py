@@ -38,6 +38,10 @@ class Broken(Exception):  # noqa: N818  it is what happened, and not yet an erro
     """A URL did not give the file; the text says why, the bytes that came are in the `.part` file."""
 
 
+class OtherFile(Broken):
+    """A URL gives a file, and it is another."""
+
+
 class Part:
     """The `.part` file beside a file: what has come of it so far. Used by one process at a time.
 
@@ -84,8 +88,9 @@ class Part:
     def empty(self) -> None:
         """Takes away what is there."""
         with _writing(self.path):
-            self._open.truncate(0)
-            self._open.seek(0)
+            if self.size_bytes:
+                self._open.truncate(0)
+                self._open.seek(0)
 
     def sha256(self) -> str:
         """Gives the sum of what is there."""
@@ -134,7 +139,7 @@ def transfer(url: str, part: Part, *, size_bytes: int, timeout_s: float, receive
         received: told how many bytes there are.
 
     Raises:
-        Broken: the URL does not give the file.
+        Broken: the URL does not give the file; `OtherFile`: it gives one of another size.
         SourceError: the bytes cannot be written.
     """
     for _ in range(TRIES):
@@ -154,7 +159,9 @@ def _pour(url: str, part: Part, *, size_bytes: int, timeout_s: float, received: 
         part.empty()
     rest = {"Range": f"bytes={part.size_bytes}-"} if part.size_bytes else {}
     with urllib.request.urlopen(urllib.request.Request(url, headers=_HEADERS | rest), timeout=timeout_s) as answer:
-        if rest and not _goes_on(answer, part.size_bytes):
+        start = part.size_bytes if rest and _goes_on(answer, part.size_bytes) else 0
+        _check_length(answer.headers.get("Content-Length"), start, size_bytes)
+        if start == 0:
             part.empty()
         received(part.size_bytes)
         while data := answer.read(_BLOCK_BYTES):
@@ -171,6 +178,12 @@ def _goes_on(answer: Any, start: int) -> bool:
     return answer.status == http.HTTPStatus.PARTIAL_CONTENT and str(answer.headers.get("Content-Range")).startswith(
         f"bytes {start}-"
     )
+
+
+def _check_length(announced: str | None, start: int, size_bytes: int) -> None:
+    """Refuses another file before its bytes are taken, as the page of a network that wants a login."""
+    if announced is not None and announced.isdigit() and start + int(announced) != size_bytes:
+        raise OtherFile(f"expected a file of {size_bytes:,} bytes, received one of {start + int(announced):,}")
 
 
 @contextmanager
