@@ -90,14 +90,16 @@ class Network:
         """Gives `float32[rows, outputs]`.
 
         Args:
-            values: `float32[rows, height, width, channels]`, or `object[rows]` of the bytes of image files.
+            values: `float32[rows, height, width, channels]`, with a scale of any type and not yet scaled; or
+                `object[rows]` of the bytes of image files.
             partition: number of the rows' partition, for errors.
             first_row: number of the first row in it, for errors.
 
         Raises:
             SchemaError: an image cannot be decoded, or has another size.
         """
-        pictures = values if self._decode is None else self._decoded(values, partition, first_row)
+        raw = self._decode is None
+        pictures = images.cast(values, self._column) if raw else self._decoded(values, partition, first_row)
         found: npt.NDArray[np.float32] = self._scores(pictures).numpy()
         return found
 
