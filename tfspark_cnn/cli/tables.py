@@ -144,7 +144,13 @@ def write(frame: DataFrame, path: str, *, kind: OutputFormat, overwrite: bool) -
     counted = written.observe(seen, sf.count(sf.lit(1)).alias("rows"))
     writer = counted.write.mode("overwrite" if overwrite else "errorifexists")
     if kind == OutputFormat.CSV:
-        writer.option("header", True).csv(path)
+        # Spark would else cut white space off, and escape quotes as other readers of CSV do not expect.
+        kept: dict[str, bool | str] = {
+            "ignoreLeadingWhiteSpace": False,
+            "ignoreTrailingWhiteSpace": False,
+            "escape": '"',
+        }
+        writer.options(header=True, **kept).csv(path)
     else:
         writer.parquet(path)
     return int(seen.get.get("rows", 0))
