@@ -52,12 +52,18 @@ def write_parquet(path: Path, **more: object) -> Path:
 
 
 def command(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """Runs `tfspark-cnn` as somebody types it into a shell in which nothing is activated."""
+    """Runs `tfspark-cnn` as in a shell in which nothing is activated, on one core: TensorFlow is imported once."""
     fresh = {**os.environ, **spark_environment()}
     for name in ("PYSPARK_PYTHON", "PYSPARK_DRIVER_PYTHON", "PYTHONPATH", "VIRTUAL_ENV"):
         fresh.pop(name, None)
     return subprocess.run(
-        [PROGRAM, *map(str, arguments)], cwd=cwd, env=fresh, capture_output=True, text=True, timeout=150, check=False
+        [PROGRAM, *map(str, arguments), "--master", "local[1]"],
+        cwd=cwd,
+        env=fresh,
+        capture_output=True,
+        text=True,
+        timeout=150,
+        check=False,
     )
 
 
@@ -175,3 +181,16 @@ def test_what_spark_alone_can_know_is_told_in_a_line(spark, keras_file: Path, tm
         evaluate.counts(saved_model(str(keras_file), Wanted()).load(spark), frame, label="a.b", names=None)
     with pytest.raises(SourceError, match="Spark failed: .*PATH_NOT_FOUND"), translated():
         tables.read(spark, str(tmp_path / "no*"), kind=TableFormat.PARQUET)
+    (tmp_path / "cut.parquet").write_bytes((tmp_path / "table.parquet").read_bytes()[:100])
+    with pytest.raises(SourceError, match="Spark failed: .*cut.parquet is not a Parquet file"), translated():
+        tables.read(spark, str(tmp_path / "cut.parquet"), kind=TableFormat.PARQUET)
+
+
+def test_rows_that_cannot_be_scored_are_named_and_leave_no_table(spark, keras_file: Path, tmp_path: Path) -> None:
+    short = spark.createDataFrame([([0.0] * 4,), ([0.0] * 3,)], "image array<float>").coalesce(1)
+    scored = predict.scored_by(saved_model(str(keras_file), Wanted()).load(spark), short, layer=None)
+    target = str(tmp_path / "out")
+    with pytest.raises(SchemaError, match="column 'image'.* row 1: expected 4 values, received 3"), translated():
+        tables.write(scored, target, kind=OutputFormat.PARQUET, overwrite=False)
+    tables.check_output(target, overwrite=False, beside=())
+    assert tables.write(short, target, kind=OutputFormat.PARQUET, overwrite=False) == 2

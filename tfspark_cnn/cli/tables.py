@@ -61,7 +61,7 @@ def check_output(path: str, *, overwrite: bool, beside: Sequence[str]) -> None:
     for other in (local(one).resolve() for one in beside if is_local(one)):
         if folder == other or folder in other.parents or other in folder.parents:
             raise ConfigError(f"{path} would be written over {other}, which is read", hint="choose another OUTPUT")
-    if folder.exists():
+    if folder.exists() and not _is_unfinished(folder):
         _check_old(folder, path, overwrite=overwrite)
     above = next(one for one in folder.parents if one.exists())
     if not (above.is_dir() and os.access(above, os.W_OK | os.X_OK)):
@@ -79,6 +79,11 @@ def _check_old(folder: Path, path: str, *, overwrite: bool) -> None:
             f"expected a table that Spark wrote at {path}, received a folder with {sorted(strange)[0]} in it",
             hint="choose another OUTPUT; --overwrite would take all of it away",
         )
+
+
+def _is_unfinished(folder: Path) -> bool:
+    """Tells whether a folder holds nothing, but what Spark leaves of a table that it could not finish."""
+    return folder.is_dir() and all(one.name.startswith((".", "_temporary")) for one in folder.iterdir())
 
 
 def read(spark: SparkSession, path: str, *, kind: TableFormat, label: str | None = None) -> DataFrame:
@@ -142,7 +147,8 @@ def write(frame: DataFrame, path: str, *, kind: OutputFormat, overwrite: bool) -
     seen = Observation()
     written = frame.select(*(_written(frame, field.name, kind) for field in frame.schema.fields))
     counted = written.observe(seen, sf.count(sf.lit(1)).alias("rows"))
-    writer = counted.write.mode("overwrite" if overwrite else "errorifexists")
+    replaces = overwrite or (is_local(path) and _is_unfinished(local(path)))
+    writer = counted.write.mode("overwrite" if replaces else "errorifexists")
     if kind == OutputFormat.CSV:
         # Spark would else cut white space off, and escape quotes as other readers of CSV do not expect.
         kept: dict[str, bool | str] = {

@@ -12,7 +12,7 @@ import pytest
 
 from tfspark_cnn.cli import java, main, tables
 from tfspark_cnn.cli.saved_model import saved_model
-from tfspark_cnn.cli.scoring import parsed_shape, translated, wanted
+from tfspark_cnn.cli.scoring import cause_in, parsed_shape, translated, wanted
 from tfspark_cnn.cli.tables import TableFormat
 from tfspark_cnn.errors import ConfigError, SourceError
 
@@ -40,6 +40,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     Path("any.keras").write_bytes(keras_file(None, None, 1))
     for name in ("saved/metadata", "table", "scored"):
         Path(name).mkdir(parents=True)
+    Path("scored", "_SUCCESS").write_bytes(b"")
     return tmp_path
 
 
@@ -119,6 +120,18 @@ def test_only_what_spark_wrote_is_overwritten(folder: Path) -> None:
     (folder / "file").write_bytes(b"")
     with pytest.raises(ConfigError, match="expected a folder to overwrite at file, received a file"):
         tables.check_output("file", overwrite=True, beside=())
+
+
+def test_what_a_run_that_failed_has_left_is_no_table(folder: Path) -> None:
+    (folder / "begun" / "_temporary").mkdir(parents=True)
+    tables.check_output("begun", overwrite=False, beside=())
+
+
+def test_the_innermost_cause_is_told_of_what_the_jvm_says() -> None:
+    call = "An error occurred while calling o36.parquet.\n: java.lang.Exception: aborted\n\tat x(y.java)\n"
+    assert cause_in(call) == "java.lang.Exception: aborted"
+    assert cause_in(f"{call}Caused by: A: b\n\tat z\nCaused by: C: no Parquet file\n\tat y\n") == "C: no Parquet file"
+    assert cause_in("[PATH_NOT_FOUND] no such path") == ""
 
 
 def test_a_place_without_permission_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
