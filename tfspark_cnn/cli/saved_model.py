@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,8 +95,7 @@ def saved_model(path: str, wanted: Wanted) -> SavedModel:
     if path.rstrip("/").endswith(SUFFIX):
         network = _bytes(path)
         shape = _check(described(network, where=path), wanted, path)
-        own = {"features": wanted.features or IMAGE, "shape": shape}
-        return SavedModel(path, Wanted(**{**vars(wanted), **own}), network)
+        return SavedModel(path, replace(wanted, features=wanted.features or IMAGE, shape=shape), network)
     if is_local(path):
         _check_folder(local(path), path)
     return SavedModel(path, wanted, None)

@@ -1,5 +1,7 @@
-"""The tables of `predict` and `evaluate`: read from Parquet, TFRecord, CSV of pixels or folders of images, written as
-Parquet or CSV."""
+"""The tables of `predict` and `evaluate`.
+
+They are read from Parquet, TFRecord, CSV of pixels or folders of images, and written as Parquet or CSV.
+"""
 
 from __future__ import annotations
 
