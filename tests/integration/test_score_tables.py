@@ -121,6 +121,10 @@ def test_embeddings_are_scored_into_csv_and_labels_may_be_names(spark, keras_fil
     np.testing.assert_array_equal(np.array([json.loads(one) for one in rows["embedding"].to_pylist()]), IMAGES)
     assert rows["a.b"].to_pylist() == ['"x",\n'] * 40
 
+    halved = saved_model(str(keras_file), Wanted(features="image", scale=0.5)).load(spark)
+    raw = spark.createDataFrame([(bytes([0, 1, 2, 255]),)], "image binary")
+    assert predict.scored_by(halved, raw, layer="flatten").first().embedding == [0.0, 0.5, 1.0, 127.5]
+
     frame = spark.read.parquet(str(table))
     named = model.load(spark)
     found = evaluate.counts(named, frame, label="name", names=NAMES)
