@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -55,6 +56,8 @@ def kind(command: Command) -> str:
         return "for a cluster"
     if command.line.startswith("make "):
         return "make"
+    if re.search("tfspark-cnn (evaluate|predict) ", command.line):
+        return "scoring"
     return "program" if PROGRAM in command.line else "command line" if "tfspark-cnn" in command.line else "unknown"
 
 
@@ -85,7 +88,7 @@ def run(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_every_command_is_of_a_kind_that_is_tested() -> None:
-    assert {kind(command) for command in commands()} == {"make", "program", "command line", "for a cluster"}
+    assert {kind(command) for command in commands()} == {"make", "program", "command line", "scoring", "for a cluster"}
     assert {language for language, _ in _FENCE.findall(README.read_text(encoding="utf-8"))} == {
         "bash", "console", "python", "text",
     }  # fmt: skip
@@ -119,13 +122,20 @@ def test_the_program_with_parameter_servers_trains_as_it_stands(folder: Path) ->
     assert len(by_epoch) == 5 and by_epoch[-1] > 0.8 > by_epoch[0]
 
 
-@pytest.mark.timeout(RUN_S + 30)
-def test_the_program_with_the_estimator_trains_and_scores_as_it_stands(folder: Path) -> None:
+@pytest.mark.timeout(2 * RUN_S + 30)
+def test_the_program_with_the_estimator_trains_and_its_model_scores_by_the_commands(folder: Path) -> None:
     done = run(f".venv/bin/python {ESTIMATOR}", folder)
     assert done.returncode == 0, done.stderr[-4000:]
     assert re.search(r"^151,306 weights, 8 epochs in ", done.stdout, re.MULTILINE)
-    assert float(done.stdout.split("accuracy ")[-1]) > 0.9
+    accuracy = float(done.stdout.split("accuracy ")[-1])
+    assert accuracy > 0.9
     assert (folder / "digits" / "1" / "saved_model.pb").stat().st_size > 0
+    judge, score = of_kind("scoring")
+    planned = run(f"{score.line} --dry-run", folder)  # predict is as slow, and has a test of its own
+    assert planned.returncode == 0, planned.stderr
+    judged = run(f"{judge.line} --json", folder)
+    assert judged.returncode == 0, judged.stderr
+    assert json.loads(judged.stdout)["accuracy"] == pytest.approx(accuracy, abs=0.005)
 
 
 @pytest.mark.parametrize("command", of_kind("command line"), ids=lambda command: command.line)

@@ -53,8 +53,8 @@ def cifar10(spark: SparkSession, path: Path, *, train: bool = True) -> DataFrame
 
     Args:
         spark: the session that the DataFrame belongs to.
-        path: an archive, plain or gzip, of the binary or the Python version; the folder that was in it; or one file
-            of that folder.
+        path: an archive, plain or gzip, of the binary or the Python version; a folder with an archive under its own
+            name; the folder that was in it; or one file of that folder.
         train: whether the training rows, or the test rows.
 
     Raises:
@@ -94,11 +94,12 @@ def _files(path: str, kind: Kind, *, train: bool) -> list[str]:
     if [one.uri for one in found] == [path]:
         return [path]
     batches = [one.uri for one in found if kind.holds(one.name, train=train)]
+    batches = batches or [one.uri for one in found if kind.is_archive(one.name)][:1]  # both versions have the same rows
     if not batches:
         received = ", ".join(one.name for one in found) or "no file"
         raise SourceError(
             f"expected files of {kind.name} as {kind.example(train=train)} in {path}, received {received}",
-            hint="pass the archive itself, or the folder that was in it",
+            hint="pass the archive itself, its folder, or the folder that was in it",
         )
     return batches
 

@@ -50,6 +50,10 @@ class Kind:
         """Tells whether a file of that name holds such rows."""
         return re.fullmatch(rf"({self.training if train else self.test})(\.bin)?(\.gz)?", name) is not None
 
+    def is_archive(self, name: str) -> bool:
+        """Tells whether a file of that name is the archive of either version, as it is published."""
+        return re.fullmatch(rf"{self.name.lower()}-(binary|python)\.tar(\.gz)?", name) is not None
+
     def example(self, *, train: bool) -> str:
         """Gives the name of such a file, for errors."""
         name = (self.training if train else self.test).replace(r"\d+", "1")
