@@ -74,13 +74,6 @@ def wait_for_loss(folder, ctx):
     return ctx.attempt
 
 
-def wait_or_return(args, ctx):
-    """Run 0 returns, others wait for ever."""
-    if ctx.task_index:
-        time.sleep(600)
-    return "done"
-
-
 def refused(args, ctx):
     """What each method says that needs rows or others."""
     calls = {

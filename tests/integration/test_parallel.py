@@ -59,7 +59,8 @@ def test_more_runs_than_slots_all_run_and_their_results_come_in_order(spark, cap
               "cuda": "-1", "extra": "yes", "tensorflow": False}  # fmt: skip
     assert all(common.items() <= one.items() for one in results)
     assert results[3]["folders"] == ("/m/run-3", "s3://b/l/run-3")
-    assert f"[run:7] returned: {len(each)} of {len(each)} runs have ended" in caplog.text or "[run:7]" in caplog.text
+    assert all(f"[run:{n}] runs on " in caplog.text and f"[run:{n}] returned: " in caplog.text for n in range(8))
+    assert "8 of 8 runs have ended" in caplog.text
 
 
 def test_runs_are_there_at_the_same_time_with_barrier_and_take_a_spark_context(spark, folder):
@@ -109,15 +110,15 @@ def test_what_failed_by_itself_is_never_begun_again_and_what_was_killed_is_as_of
     assert [(folder / name).read_text() for name in ("0", "1")] == ["x", "xx"]
 
 
-@pytest.mark.parametrize("retries", [0, 1])
-def test_a_run_whose_executor_is_killed_begins_again_if_it_may_and_is_named_if_not(spark, folder, retries):
-    def kill_executor():
+@pytest.mark.parametrize(("victim", "retries"), [("executor", 0), ("executor", 1), ("python worker", 1)])
+def test_a_run_that_loses_its_task_ends_and_begins_again_if_it_may(spark, folder, victim, retries):
+    def kill():
         run_map_funs.until(lambda: list(folder.iterdir()))
-        (pid,) = pids_in(folder)
-        executor = next(one for one in psutil.Process(pid).parents() if "java" in one.name())
-        os.kill(executor.pid, signal.SIGKILL)
+        worker, *above = psutil.Process(*pids_in(folder)).parents()
+        killed = worker if victim == "python worker" else next(one for one in above if "java" in one.name())
+        os.kill(killed.pid, signal.SIGKILL)
 
-    killer = threading.Thread(target=kill_executor)
+    killer = threading.Thread(target=kill)
     killer.start()
     (outcome,) = run_parallel(
         spark, run_map_funs.wait_for_loss, str(folder), 1, retries=retries, on_error="return", timeout_s=60
@@ -132,16 +133,10 @@ def test_a_run_whose_executor_is_killed_begins_again_if_it_may_and_is_named_if_n
     run_map_funs.until(lambda: spark.sparkContext._jsc.sc().getExecutorMemoryStatus().size() >= 3)
 
 
-def test_runs_that_take_too_long_are_named_and_ended_and_results_are_kept_if_wanted(spark):
-    with pytest.raises(RunTimeout, match=r"after 3 s these of 2 runs had not ended: run:1 \(on .* for \d s\)"):
-        run_parallel(spark, run_map_funs.wait_or_return, None, 2, timeout_s=3)
-    first, late, queued = run_parallel(
-        spark, run_map_funs.wait_or_return, None, SLOTS + 2, timeout_s=3, on_error="return"
-    )[:: SLOTS // 2 + 1][:3] if False else run_parallel(
-        spark, run_map_funs.wait_or_return, None, 3, timeout_s=3, on_error="return"
-    )  # fmt: skip
-    assert first == "done"
-    assert isinstance(late, RunTimeout) and isinstance(queued, RunTimeout)
+def test_a_run_that_takes_too_long_is_named_and_ended(spark, folder):
+    with pytest.raises(RunTimeout, match=r"after 3 s these of 1 runs had not ended: run:0 \("):
+        run_parallel(spark, run_map_funs.wait_for_loss, str(folder), 1, timeout_s=3)
+    assert not any(map(is_running, pids_in(folder)))
 
 
 def test_a_job_that_is_cancelled_in_spark_is_an_error_that_names_what_had_not_ended(spark, folder):
@@ -151,7 +146,7 @@ def test_a_job_that_is_cancelled_in_spark_is_an_error_that_names_what_had_not_en
 
     canceller = threading.Thread(target=cancel)
     canceller.start()
-    with pytest.raises(JobError, match=r"cancel.*; these had not ended: run:0"):
+    with pytest.raises(JobError, match=r"SPARK_JOB_CANCELLED.*; these had not ended: run:0"):
         run_parallel(spark, run_map_funs.wait_for_loss, str(folder), 1)
     canceller.join()
 
@@ -166,7 +161,7 @@ def test_what_needs_rows_or_others_is_refused_and_reports_reach_the_driver(spark
 
 def test_large_results_come_whole_and_one_that_the_driver_cannot_unpickle_names_its_run(spark):
     assert len(run_parallel(spark, run_map_funs.return_large, None, 1)[0]) == 20 << 20
-    with pytest.raises(MapFunError, match=r"\[run:0\] what map_fun returned cannot be unpickled on the driver: ImportEr"):
+    with pytest.raises(MapFunError, match=r"\[run:0\] what map_fun returned cannot be unpickled on the driver: Im"):
         run_parallel(spark, run_map_funs.return_only_there, None, 1)
 
 
@@ -191,18 +186,17 @@ def test_trials_of_hyper_parameters_train_side_by_side(spark, tmp_path):
     assert first["replicas"] == second["replicas"] == 1
     assert all(one["loss"][1] < one["loss"][0] for one in (first, second))
     for number in (0, 1):
-        assert list((tmp_path / "models" / f"run-{number}").rglob("*.ckpt*")) or list(
-            (tmp_path / "models" / f"run-{number}" / "checkpoints").iterdir()
-        )
+        assert list((tmp_path / "models" / f"run-{number}" / "checkpoints").iterdir())
         assert list((tmp_path / "logs" / f"run-{number}").rglob("events.*"))
 
 
-def test_gpus_are_given_to_one_run_each_and_ctrl_c_ends_all_runs(tmp_path, folder):
+def test_gpus_are_given_to_one_run_each_and_the_end_of_the_driver_by_ctrl_c_or_sigkill_ends_all_runs(tmp_path, folder):
     finder = tmp_path / "gpus.sh"
     finder.write_text("""#!/bin/sh\necho '{"name": "gpu", "addresses": ["0", "1", "2", "3"]}'\n""")
     finder.chmod(0o755)
-    waiting = tmp_path / "waiting"
+    waiting, last = tmp_path / "waiting", tmp_path / "last"
     waiting.mkdir()
+    last.mkdir()
     process = programs.start(
         tmp_path,
         f"""
@@ -218,7 +212,7 @@ def test_gpus_are_given_to_one_run_each_and_ctrl_c_ends_all_runs(tmp_path, folde
             run_parallel(spark, run_map_funs.wait_for_loss, {str(waiting)!r}, 3)
         except KeyboardInterrupt:
             print("INTERRUPTED", spark.range(3).count(), flush=True)
-        spark.stop()
+        run_parallel(spark, run_map_funs.wait_for_loss, {str(last)!r}, 1)
         """,
     )
     try:
@@ -231,7 +225,9 @@ def test_gpus_are_given_to_one_run_each_and_ctrl_c_ends_all_runs(tmp_path, folde
         assert programs.line_of(process, "INTERRUPTED") == "INTERRUPTED 3"
         assert time.monotonic() - began < 30 and not any(map(is_running, pids))
         assert len(list(waiting.iterdir())) == 2, "the third run, which had no slot, has never begun"
-        process.communicate(timeout=60)
-        assert process.returncode == 0
+        run_map_funs.until(lambda: list(last.iterdir()))
+        os.kill(process.pid, signal.SIGKILL)
+        _, alive = psutil.wait_procs([psutil.Process(pid) for pid in pids_in(last) if is_running(pid)], timeout=10)
+        assert not alive
     finally:
         programs.end(process)

@@ -18,7 +18,8 @@ from tfspark_cnn.errors import EmptyFeedError, FeedError, MapFunError
 from tfspark_cnn.feed.source import Sent
 
 STAGE = "Job aborted due to stage failure: Task 1 in stage 0.0 failed 1 times, most recent failure: "
-NODE_ERROR = f"""An error occurred while calling o58.collectToPython.
+CALLING = "An error occurred while calling o58.collectToPython."
+NODE_ERROR = f"""{CALLING}
 : org.apache.spark.SparkException: {STAGE}Lost task 1.0: org.apache.spark.api.python.PythonException:
 Traceback (most recent call last):
   File "/x/worker.py", line 1, in process
@@ -49,6 +50,8 @@ ValueError: of no importance
         ("first\npyspark.errors.PySparkValueError: no\nscala.MatchError: no", "first"),
         ("first\nKeyboardInterrupt\n", "KeyboardInterrupt"),
         ("first\nan Error: in a sentence", "first"),
+        (f"{CALLING}\n: org.apache.X: [CANCELLED] by\n\tat a.b", "org.apache.X: [CANCELLED] by"),
+        (CALLING, CALLING),
         ("", "RuntimeError"),
         (" \n ", "RuntimeError"),
     ],
