@@ -74,6 +74,15 @@ def wait_for_loss(folder, ctx):
     return ctx.attempt
 
 
+def slow_until(folder, ctx):
+    """Run 0 notes that it has begun, and waits for another try of its task to be held back."""
+    if ctx.task_index == 0:
+        with open(Path(folder) / "0", "a") as file:
+            file.write("x")
+        until((Path(folder) / "waits").exists)
+    return ctx.task_index
+
+
 def refused(args, ctx):
     """What each method says that needs rows or others."""
     calls = {

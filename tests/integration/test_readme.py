@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import os
 import re
 import subprocess
@@ -12,6 +14,7 @@ from pathlib import Path
 import pytest
 from conftest import spark_environment
 
+from tfspark_cnn import run_parallel
 from tfspark_cnn.cluster import topology
 from tfspark_cnn.cluster.lockstep import Lockstep
 from tfspark_cnn.cluster.messages import Created
@@ -21,7 +24,9 @@ pytestmark = pytest.mark.beside
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
-PROGRAM, ESTIMATOR, ASYNCHRONOUS = PROGRAMS = ("train_digits.py", "classify_digits.py", "train_async.py")
+PROGRAM, ESTIMATOR, ASYNCHRONOUS, INDEPENDENT = PROGRAMS = (
+    "train_digits.py", "classify_digits.py", "train_async.py", "try_rates.py",
+)  # fmt: skip
 """In the order in which they stand there."""
 PLACEHOLDER = "HOST"  # in a command that needs a cluster of one's own
 RUN_S = 150
@@ -124,6 +129,14 @@ def test_the_program_with_the_estimator_trains_and_scores_as_it_stands(folder: P
     assert done.returncode == 0, done.stderr[-4000:]
     assert re.search(r"^151,306 weights, 8 epochs in ", done.stdout, re.MULTILINE)
     assert float(done.stdout.split("accuracy ")[-1]) > 0.9
+
+
+def test_the_program_with_independent_runs_is_saved_under_its_name_and_calls_what_there_is() -> None:
+    program = blocks("python")[PROGRAMS.index(INDEPENDENT)]  # what it does is tried in test_parallel.py
+    assert f"Save this as\n`{INDEPENDENT}`" in README.read_text(encoding="utf-8")
+    calls = (one for one in ast.walk(ast.parse(program)) if isinstance(one, ast.Call))
+    (call,) = (one for one in calls if ast.unparse(one.func) == "run_parallel")
+    inspect.signature(run_parallel).bind(*call.args, **{str(one.arg): one.value for one in call.keywords})
 
 
 @pytest.mark.parametrize("command", of_kind("command line"), ids=lambda command: command.line)

@@ -56,7 +56,8 @@ def run_parallel(
         on_error: `raise` ends all runs when one fails, and raises its error; `return` lets the others go on, and gives
             the error in the place of the result.
         retries: how often each run may begin again after its executor was lost, or a signal ended its process, as the
-            out-of-memory killer's. `ctx.attempt` counts, and checkpoints in `ctx.model_dir` let training go on.
+            out-of-memory killer's. `ctx.attempt` counts, and checkpoints in `ctx.model_dir` let training go on. Spark
+            gives up the job where it loses one task `spark.task.maxFailures` times (4; once with a `local` master).
         timeout_s: seconds after which runs that have not ended are ended; None: none.
         progress: called from a background thread with each `ctx.report(...)` of a run, as a dict with its name under
             `node`. It should return soon.

@@ -18,7 +18,7 @@ from tfspark_cnn.cluster.messages import Abort, Entered, Failed, Leave, Message,
 from tfspark_cnn.cluster.topology import Topology
 from tfspark_cnn.errors import ClusterError
 
-LOST_S = 3.0
+LOST_S = 2.0
 """How long, after the line of a run's process broke, its supervisor may take to say why; it needs well under 0.3 s."""
 
 
