@@ -11,11 +11,19 @@ from pathlib import Path
 
 import programs
 import psutil
+import pyarrow as pa
 import pytest
 import run_map_funs
+from pyarrow import flight
 
 from tfspark_cnn import run_parallel
+from tfspark_cnn.cluster import messages, run_task
+from tfspark_cnn.cluster.messages import Asking
+from tfspark_cnn.cluster.run_coordinator import RunCoordinator
+from tfspark_cnn.cluster.runs import Runs
 from tfspark_cnn.errors import (
+    AuthenticationError,
+    ClusterError,
     ConfigError,
     JobError,
     MapFunError,
@@ -23,6 +31,7 @@ from tfspark_cnn.errors import (
     RunTimeout,
     SlotsError,
 )
+from tfspark_cnn.feed import transport
 
 pytestmark = [pytest.mark.timeout(180), pytest.mark.beside]
 SLOTS = 6
@@ -48,7 +57,7 @@ def is_running(pid: int) -> bool:
 
 def test_more_runs_than_slots_all_run_and_their_results_come_in_order(spark, caplog):
     caplog.set_level(logging.INFO, logger="tfspark_cnn")
-    each = [{"rate": number / 10} for number in range(SLOTS + 2)]
+    each = [{"rate": number / 10} for number in range(SLOTS + 1)]
     results = run_parallel(
         spark, run_map_funs.describe, each=each, node_env={"TFSPARK_TEST": "yes"}, model_dir="/m/", log_dir="s3://b/l"
     )
@@ -59,13 +68,14 @@ def test_more_runs_than_slots_all_run_and_their_results_come_in_order(spark, cap
               "cuda": "-1", "extra": "yes", "tensorflow": False}  # fmt: skip
     assert all(common.items() <= one.items() for one in results)
     assert results[3]["folders"] == ("/m/run-3", "s3://b/l/run-3")
-    assert all(f"[run:{n}] runs on " in caplog.text and f"[run:{n}] returned: " in caplog.text for n in range(8))
-    assert "8 of 8 runs have ended" in caplog.text
+    for number in range(len(each)):
+        assert f"[run:{number}] runs on " in caplog.text and f"[run:{number}] returned: " in caplog.text
+    assert f"{len(each)} of {len(each)} runs have ended" in caplog.text
 
 
 def test_runs_are_there_at_the_same_time_with_barrier_and_take_a_spark_context(spark, folder):
-    met = run_parallel(spark.sparkContext, run_map_funs.meet, str(folder), SLOTS, barrier=True)
-    assert met == [([], "-1")] * SLOTS
+    met = run_parallel(spark.sparkContext, run_map_funs.meet, str(folder), 3, barrier=True)
+    assert met == [([], "-1")] * 3
 
 
 def test_too_few_slots_for_a_barrier_are_an_error_at_once(spark):
@@ -175,6 +185,39 @@ def test_what_cannot_be_is_refused_before_a_job_is_submitted(spark):
         run_parallel(spark, run_map_funs.describe, None, 3, each=[1, 2])
     with pytest.raises(ConfigError, match="sc is a str"):
         run_parallel("spark", run_map_funs.describe, None, 3)
+
+
+def test_calls_without_the_secret_or_with_what_no_task_sends_are_refused_and_a_result_that_is_cut_is_none():
+    runs, local = Runs(1), "127.0.0.1"
+    coordinator = RunCoordinator(runs, [b"payload"], secret="secret", bind_host=local, public_host=local)
+    client = transport.connect(coordinator.location, "secret")
+    asking = Asking(0, 5, "h")
+    calls = [
+        ("list", b"", "unknown action 'list'"),
+        ("begin", messages.encode(messages.Joining(0)), "a task asks by Joining"),
+        ("begin", messages.encode(Asking(7, 5, "h")), "there is no run 7 among 1"),
+        ("event", b"{}", "a message of 2 bytes cannot be read"),
+        ("event", b" " * (messages.MAX_MESSAGE_BYTES + 1), "over the limit"),
+    ]
+    try:
+        for action, body, message in calls:
+            with pytest.raises(ClusterError, match=message):
+                transport.call(client, action, body)
+        with pytest.raises(flight.FlightError, match="no run 0 that has begun"):
+            list(client.do_get(flight.Ticket(b"0")))
+        with pytest.raises(AuthenticationError):
+            transport.call(transport.connect(coordinator.location, "guess"), "begin", messages.encode(asking))
+        assert transport.call(client, "begin", messages.encode(asking)) == b'{"attempt": 1}\npayload'
+        for nbytes in (9, 4):
+            descriptor = flight.FlightDescriptor.for_command(run_task.naming(asking, nbytes))
+            writer, _ = client.do_put(descriptor, run_task.PART_SCHEMA)
+            with writer:
+                writer.write_batch(pa.record_batch([[b"four"]], schema=run_task.PART_SCHEMA))
+            assert runs.by_number[0].result == (b"four" if nbytes == 4 else None)
+        assert coordinator.refused == len(calls) + 2
+    finally:
+        client.close()
+        coordinator.close()
 
 
 def test_trials_of_hyper_parameters_train_side_by_side(spark, tmp_path):

@@ -53,6 +53,12 @@ class RunJob:
             log.warning("could not end the runs in good order", exc_info=True)
         finally:
             self.coordinator.close()
+            if self.coordinator.refused:
+                log.warning(
+                    "%d calls to the coordinator of the runs came without their secret, or carried what no part of "
+                    "them sends; they were refused",
+                    self.coordinator.refused,
+                )
 
     def wait(self, condition: Callable[[Runs], bool], *, timeout_s: float | None) -> bool:
         """Waits until the condition holds or Spark has ended the job, and gives whether the condition does."""

@@ -55,7 +55,7 @@ def test_good_arguments_say_what_happens_when_a_run_fails() -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"on_error": "retrun"}, "on_error is 'retrun', expected 'raise' or 'return'\n.*did you mean 'return'"),
+        ({"on_error": "returns"}, "on_error is 'returns', expected 'raise' or 'return'\n.*did you mean 'return'"),
         ({"on_error": 3}, "on_error is 3.*\n.*return lets them go on"),
         ({"retries": -1}, "retries is -1, expected 0 or more"),
         ({"retries": True}, "retries is True"),
