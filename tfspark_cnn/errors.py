@@ -10,6 +10,7 @@
     │   ├── ReservationTimeout (also TimeoutError)   a node never came up
     │   ├── NodeError                      a node failed: its exception, exit code or signal
     │   ├── JobError                       Spark failed the job that holds the nodes, and none of them said why
+    │   ├── RunTimeout (also TimeoutError)  an independent run had not ended in time
     │   ├── ReplicaCountError              a strategy sees another number of replicas than the topology has
     │   ├── ClusterStopped                 used after it was stopped
     │   └── AuthenticationError            a message without the secret of the cluster
@@ -120,6 +121,10 @@ class NodeError(ClusterError):
 
 class JobError(ClusterError):
     """Spark failed the job that holds the nodes, and no node has said why."""
+
+
+class RunTimeout(ClusterError, TimeoutError):
+    """Independent runs had not ended within `timeout_s` seconds."""
 
 
 class ReplicaCountError(ClusterError):

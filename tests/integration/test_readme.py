@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import json
 import os
 import re
@@ -13,6 +15,7 @@ from pathlib import Path
 import pytest
 from conftest import spark_environment
 
+from tfspark_cnn import run_parallel
 from tfspark_cnn.cluster import topology
 from tfspark_cnn.cluster.lockstep import Lockstep
 from tfspark_cnn.cluster.messages import Created
@@ -22,7 +25,9 @@ pytestmark = pytest.mark.beside
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
-PROGRAM, ESTIMATOR, ASYNCHRONOUS = PROGRAMS = ("train_digits.py", "classify_digits.py", "train_async.py")
+PROGRAM, ESTIMATOR, ASYNCHRONOUS, INDEPENDENT = PROGRAMS = (
+    "train_digits.py", "classify_digits.py", "train_async.py", "try_rates.py",
+)  # fmt: skip
 """In the order in which they stand there."""
 PLACEHOLDER = "HOST"  # in a command that needs a cluster of one's own
 RUN_S = 150
@@ -136,6 +141,14 @@ def test_the_program_with_the_estimator_trains_and_its_model_scores_by_the_comma
     judged = run(f"{judge.line} --json", folder)
     assert judged.returncode == 0, judged.stderr
     assert json.loads(judged.stdout)["accuracy"] == pytest.approx(accuracy, abs=0.005)
+
+
+def test_the_program_with_independent_runs_is_saved_under_its_name_and_calls_what_there_is() -> None:
+    program = blocks("python")[PROGRAMS.index(INDEPENDENT)]  # what it does is tried in test_parallel.py
+    assert f"Save this as\n`{INDEPENDENT}`" in README.read_text(encoding="utf-8")
+    calls = (one for one in ast.walk(ast.parse(program)) if isinstance(one, ast.Call))
+    (call,) = (one for one in calls if ast.unparse(one.func) == "run_parallel")
+    inspect.signature(run_parallel).bind(*call.args, **{str(one.arg): one.value for one in call.keywords})
 
 
 @pytest.mark.parametrize("command", of_kind("command line"), ids=lambda command: command.line)
