@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ast
-import inspect
 import json
 import os
 import re
@@ -15,7 +13,6 @@ from pathlib import Path
 import pytest
 from conftest import spark_environment
 
-from tfspark_cnn import run_parallel
 from tfspark_cnn.cluster import topology
 from tfspark_cnn.cluster.lockstep import Lockstep
 from tfspark_cnn.cluster.messages import Created
@@ -143,12 +140,13 @@ def test_the_program_with_the_estimator_trains_and_its_model_scores_by_the_comma
     assert json.loads(judged.stdout)["accuracy"] == pytest.approx(accuracy, abs=0.005)
 
 
-def test_the_program_with_independent_runs_is_saved_under_its_name_and_calls_what_there_is() -> None:
-    program = blocks("python")[PROGRAMS.index(INDEPENDENT)]  # what it does is tried in test_parallel.py
-    assert f"Save this as\n`{INDEPENDENT}`" in README.read_text(encoding="utf-8")
-    calls = (one for one in ast.walk(ast.parse(program)) if isinstance(one, ast.Call))
-    (call,) = (one for one in calls if ast.unparse(one.func) == "run_parallel")
-    inspect.signature(run_parallel).bind(*call.args, **{str(one.arg): one.value for one in call.keywords})
+@pytest.mark.timeout(RUN_S + 30)
+def test_the_program_with_independent_runs_tells_what_each_gave(folder: Path) -> None:
+    done = run(f".venv/bin/python {INDEPENDENT}", folder)
+    assert done.returncode == 0, done.stderr[-4000:]
+    told = re.findall(r"^\{'units': (\d+), 'rate': ([\d.]+)\} (0\.\d+)$", done.stdout, re.MULTILINE)
+    assert [one[:2] for one in told] == [("16", "0.001"), ("16", "0.01"), ("64", "0.001"), ("64", "0.01")]
+    assert float(told[3][2]) > float(told[0][2]), "more units and a higher rate learn faster"
 
 
 @pytest.mark.parametrize("command", of_kind("command line"), ids=lambda command: command.line)

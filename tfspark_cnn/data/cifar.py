@@ -1,8 +1,8 @@
 """CIFAR-10 and CIFAR-100, 32x32 colour images: the binary version and the Python version, as archive or unpacked.
 
 A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009; https://www.cs.toronto.edu/~kriz/cifar.html
-has both versions as .tar.gz. All five files of CIFAR-10's training rows must be there; one file by its own path may be read
-alone.
+has both versions as .tar.gz. All five files of CIFAR-10's training rows must be there; one file by its own path may be
+read alone.
 
 Rows are `image binary` (3,072 bytes: height, width, channels, row-major; the files have channels first), `label bigint`
 and `name string`, and for CIFAR-100 `coarse_label bigint` before `label`, its superclass. An archive is read by one
@@ -59,7 +59,7 @@ def cifar10(spark: SparkSession, path: Path, *, train: bool = True) -> DataFrame
         train: whether the training rows, or the test rows.
 
     Raises:
-        SourceError: nothing of the kind is there, or not all of it, or it is there twice; of an archive when it is read.
+        SourceError: nothing of the kind is there, or not all, or it is there twice; of an archive when it is read.
     """
     return _frame(spark, path, CIFAR10, train=train)
 
