@@ -7,7 +7,7 @@ import pytest
 from test_feed import SIZES, epochs_of, frame
 
 from tfspark_cnn import InputMode, TFCluster
-from tfspark_cnn.cluster import tf_cluster
+from tfspark_cnn.cluster import train_feeds
 from tfspark_cnn.errors import FeedError
 
 pytestmark = [pytest.mark.timeout(180), pytest.mark.beside]
@@ -27,7 +27,7 @@ def small_batches(spark):
 
 def test_feeders_killed_fifteen_times_leave_no_row_lost_or_doubled(spark, small_batches, monkeypatch):
     whole = epochs_of(spark, frame(spark, MANY), {"shuffle": True}, nodes=2, epochs=2, seed=3)
-    monkeypatch.setattr(tf_cluster, "Feeder", map_funs.KilledFeeder)
+    monkeypatch.setattr(train_feeds, "Feeder", map_funs.KilledFeeder)
     killed = epochs_of(spark, frame(spark, MANY), {"shuffle": True}, nodes=2, epochs=2, seed=3)
     for epoch in killed:
         assert sorted(row for node in epoch for batch in node for row in batch) == list(range(sum(MANY)))
@@ -35,7 +35,7 @@ def test_feeders_killed_fifteen_times_leave_no_row_lost_or_doubled(spark, small_
 
 
 def test_data_that_changes_between_tries_is_found_out(spark, small_batches, monkeypatch):
-    monkeypatch.setattr(tf_cluster, "Feeder", map_funs.LateKilledFeeder)
+    monkeypatch.setattr(train_feeds, "Feeder", map_funs.LateKilledFeeder)
     data = frame(spark, MANY).rdd.map(map_funs.change).toDF("x array<float>, id bigint")
     with pytest.raises(FeedError, match=r"changed between tries") as caught:
         epochs_of(spark, data, {}, nodes=2, epochs=1)

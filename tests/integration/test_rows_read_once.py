@@ -9,7 +9,7 @@ import pytest
 from test_feed import SIZES, epochs_of, frame
 
 from tfspark_cnn import InputMode, TFCluster
-from tfspark_cnn.cluster import tf_cluster
+from tfspark_cnn.cluster import train_feeds
 from tfspark_cnn.errors import FeedError
 
 pytestmark = [pytest.mark.timeout(180), pytest.mark.beside]
@@ -44,7 +44,7 @@ def test_feeders_are_held_back_and_killed_and_no_row_is_lost_or_doubled(spark, s
     """Memory has room for a tenth of a partition: feeders of rows in order and of later partitions all have to wait."""
     args = {"shuffle": False, "epochs": 2, "slow": True}
     whole = epochs_of(spark, frame(spark, LONG), args, nodes=2, epochs=2, **ONCE)
-    monkeypatch.setattr(tf_cluster, "Feeder", map_funs.KilledFeeder)
+    monkeypatch.setattr(train_feeds, "Feeder", map_funs.KilledFeeder)
     killed = epochs_of(spark, frame(spark, LONG), args, nodes=2, epochs=2, **ONCE)
     assert killed == whole
     for epoch in killed:

@@ -80,7 +80,7 @@ def test_each_row_of_a_stream_is_trained_on_in_step(spark, stream, caplog):
     assert [len(call) for call in second] == [1, 2, 2], "a call that is left early is followed by the next"
     assert [row.id for row in batches.held] == [68]
     assert "1 rows of a stream were not trained on" in caplog.text
-    assert not cluster._jobs, "what is over holds no DataFrame in the driver"
+    assert not cluster._attempt.jobs, "what is over holds no DataFrame in the driver"
 
 
 def test_keras_goes_on_with_what_it_traced_and_nodes_may_leave_the_loop(spark, stream):

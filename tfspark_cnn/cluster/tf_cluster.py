@@ -3,38 +3,41 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import logging
 import secrets
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from enum import IntEnum
 from types import TracebackType
 from typing import Any, TypeVar
 
-from tfspark_cnn.cluster import application, feed_data, map_fun_payload, policy, restarts, slots, streams, topology
+from tfspark_cnn.cluster import (
+    application,
+    cluster_arguments,
+    feed_data,
+    map_fun_payload,
+    restarts,
+    slots,
+    streams,
+    topology,
+)
 from tfspark_cnn.cluster.attempts import Attempt, AttemptReport, Blueprint, driver_address
 from tfspark_cnn.cluster.coordinator import Coordinator, addresses
-from tfspark_cnn.cluster.feed_job import FeedJob
 from tfspark_cnn.cluster.feed_report import FeedReport
 from tfspark_cnn.cluster.launcher import Launch
-from tfspark_cnn.cluster.node_feeds import schema_text
 from tfspark_cnn.cluster.node_plan import Cache, RunOptions
-from tfspark_cnn.cluster.state import ClusterState
 from tfspark_cnn.cluster.step_report import StepReport
 from tfspark_cnn.cluster.streams import MicroBatches, Streams
+from tfspark_cnn.cluster.train_feeds import TrainCall, TrainFeeds
 from tfspark_cnn.errors import (
     ClusterError,
     ClusterStopped,
     ConfigError,
-    FeedTimeout,
     TFSparkError,
 )
 from tfspark_cnn.feed.inference import Inference
-from tfspark_cnn.feed.source import Feeder
 
 log = logging.getLogger(__name__)
 
@@ -42,8 +45,6 @@ T = TypeVar("T")
 
 QUEUES = ("input", "output", "error", "validation")
 """The queues a cluster has unless it is told others. `input` is the training feed."""
-
-WEEK_S = 604800
 
 REPORTS_KEPT = 1000
 """A stream makes one with each micro-batch."""
@@ -54,17 +55,6 @@ class InputMode(IntEnum):
 
     TENSORFLOW = 0
     SPARK = 1
-
-
-@dataclass(frozen=True)
-class _TrainCall:
-    """What `train` was called with: the next attempt is fed the same."""
-
-    data: Any
-    num_epochs: int
-    feed_timeout: float
-    qname: str
-    validation: Any
 
 
 class TFCluster:
@@ -86,7 +76,7 @@ class TFCluster:
         self._endings: list[restarts.Ending] = []
         self._attempts: list[AttemptReport] = []  # that have ended
         self._last: Attempt | None = None  # the one before
-        self._calls: list[_TrainCall] = []
+        self._calls: list[TrainCall] = []
         self._timings = {"start": 0.0, "feed": 0.0, "stop": 0.0}
         self._results: list[Any] | None = None
         self._stopped = False
@@ -98,6 +88,7 @@ class TFCluster:
 
     def _begin_attempt(self, number: int) -> None:
         self._attempt = self._blueprint.attempt(number)
+        self._feeds = TrainFeeds(self._attempt, reports=self._reports, timings=self._timings)
         self._started = False
         coordinator, launch = self._attempt.coordinator, self._attempt.launch
         self._finalizer = weakref.finalize(self, _end, coordinator, launch)  # also runs when the program ends
@@ -109,10 +100,6 @@ class TFCluster:
     @property
     def _options(self) -> RunOptions:
         return self._attempt.options
-
-    @property
-    def _jobs(self) -> list[FeedJob]:
-        return self._attempt.jobs
 
     # --- run ---------------------------------------------------------------------------------------------------------
 
@@ -191,11 +178,11 @@ class TFCluster:
         plan = topology.plan(num_executors, num_ps=num_ps, master_node=master_node, eval_node=eval_node)
         gpu_counts = topology.gpu_counts(gpus_per_node)
         fed = _input_mode(input_mode) is InputMode.SPARK
-        _check(reservation_timeout=reservation_timeout, tensorboard=tensorboard, log_dir=log_dir)
-        _check_restarts(max_restarts, model_dir)
+        cluster_arguments.check(reservation_timeout=reservation_timeout, tensorboard=tensorboard, log_dir=log_dir)
+        cluster_arguments.check_restarts(max_restarts, model_dir)
         payload = map_fun_payload.pickled(map_fun, tf_args)
         profile = resource_profile or application.gpu_profile(spark, gpu_counts if gpus_per_node is not None else {})
-        on_driver = _on_driver(plan) if driver_ps_nodes else ()
+        on_driver = cluster_arguments.on_driver(plan) if driver_ps_nodes else ()
         slots.check(spark.sparkContext, nodes=len(plan) - len(on_driver), feeders=int(fed), profile=profile)
         options = RunOptions(
             run_id=f"tfspark-{secrets.token_hex(4)}",
@@ -207,7 +194,7 @@ class TFCluster:
             model_dir=model_dir,
             default_fs=application.default_fs(spark),
             seed=seed,
-            cache=_cache(cache, cache_bytes),
+            cache=cluster_arguments.cache_of(cache, cache_bytes),
             cache_bytes=cache_bytes,
             release_port=release_port,
             extra_env=dict(node_env or {}),
@@ -250,7 +237,7 @@ class TFCluster:
             return
         self._attempt.start()
         for call in self._calls:
-            self._feed_call(call)
+            self._feeds.send(call)
         self._started = True
 
     def _end_attempt(self, error: TFSparkError) -> None:
@@ -315,32 +302,10 @@ class TFCluster:
         if validation is not None:
             with self._cancelled_on_error():
                 self._check_train(validation, 0, "validation")
-        call = _TrainCall(data, num_epochs, feed_timeout, qname, validation)
-        self._surviving(lambda: self._feed_call(call))
+        call = TrainCall(data, num_epochs, feed_timeout, qname, validation)
+        self._surviving(lambda: self._feeds.send(call))
         if self._max_restarts:
             self._calls.append(call)
-
-    def _feed_call(self, call: _TrainCall) -> None:
-        if call.validation is not None:
-            self._feed(call.validation, "validation", 0)
-        if self._options.cache is Cache.NONE:
-            self._train_each_epoch(call.data, call.num_epochs, call.qname, call.feed_timeout)
-            return
-        with self._feeding(call.data, call.qname, call.num_epochs) as job:
-            self._await_job(job, call.qname, call.feed_timeout)
-            self._await_taken(job, call.num_epochs, call.qname, call.feed_timeout)
-            self._report(job)
-
-    def _train_each_epoch(self, data: Any, num_epochs: int, qname: str, feed_timeout: float) -> None:
-        """Feeds each epoch anew, as a feed of its own. The next one arrives while the nodes take the rest of one."""
-        for number in itertools.count(1):
-            with self._feeding(data, qname, 1, train_epochs=num_epochs, once=True) as job:
-                self._await_job(job, qname, feed_timeout)
-                if number == num_epochs:
-                    self._await_taken(job, 1, qname, feed_timeout)
-                self._report(job)
-                if number == num_epochs or not self._asking(self._coordinator.state, qname):
-                    return
 
     def foreach_batch(self, num_epochs: int = 1, feed_timeout: float = 600, qname: str = "input") -> MicroBatches:
         """Gives a function for `writeStream.foreachBatch`: each micro-batch becomes a `train` call.
@@ -393,7 +358,7 @@ class TFCluster:
         state = self._coordinator.state
         if qname in state.feeds.closed:
             return "the cluster is being shut down"
-        return None if self._asking(state, qname) else f"no node asks for rows on {qname!r} any more"
+        return None if self._feeds.asking(qname) else f"no node asks for rows on {qname!r} any more"
 
     def _check_train(self, data: Any, num_epochs: int, qname: str) -> None:
         self._check_fed(data, "train", qname)
@@ -418,109 +383,6 @@ class TFCluster:
             raise ConfigError(f"there is no queue {qname!r}: they are {known}", hint="name it in run(queues=...)")
         if data is not None:
             feed_data.check(data, method)
-
-    def _report(self, job: FeedJob) -> None:
-        """Keeps the figures of a feed, and forgets the feed before the last of its queue."""
-        feed = self._coordinator.state.feeds.by_id[job.feeder.feed]
-        names = [(number, self._coordinator.state.topology.nodes[number].name) for number in feed.shares]
-        nodes = [feed.figures(number, name) for number, name in names]
-        self._reports.append(job.report(nodes))
-        log.info("%s", self._reports[-1])
-        queue, _, number = job.feeder.feed.rpartition("-")
-        events = self._coordinator.feed_events
-        if events is not None:
-            events.feed(queue, self._reports[-1])
-        self._coordinator.forget(f"{queue}-{int(number) - 2}")
-
-    @contextlib.contextmanager
-    def _feeding(self, data: Any, qname: str, num_epochs: int, **how: Any) -> Iterator[FeedJob]:
-        """Feeds data; when the block is left, the Spark job has ended, or is ended."""
-        job = self._feed(data, qname, num_epochs, **how)
-        try:
-            yield job
-        finally:
-            job.cancel()
-            if job.failure is None:
-                self._jobs.remove(job)
-
-    def _feed(self, data: Any, qname: str, num_epochs: int, **how: Any) -> FeedJob:
-        """Announces a feed to the nodes and starts the Spark job that sends it."""
-        schema = feed_data.schema_of(data)
-        opened: list[str] = []
-
-        def open_feed(state: ClusterState) -> Any:
-            feed, news = state.feeds.open(qname, schema_text(schema), num_epochs, **how)
-            opened.append(feed.opened.feed)
-            return news
-
-        self._coordinator.act(open_feed)
-        feeder = Feeder(opened[0], self._attempt.resending.inboxes(), self._options.secret, schema)
-        group = f"{self._attempt.launch.group}-{opened[0]}"
-        job = FeedJob(self._spark, data, feeder, group, f"feed {opened[0]} of {self._options.run_id}", self._fed)
-        job.again = self._attempt.resending.again
-        self._attempt.resending.keep(job)
-        self._jobs.append(job)
-        job.start()
-        return job
-
-    def _fed(self, job: FeedJob) -> None:
-        """Called when a feed job has ended: tells the nodes the totals, so that they can plan the rest."""
-        if job.failure is None:
-            self._attempt.resending.finish(job)
-        self._coordinator.wake()
-
-    def _await_job(self, job: FeedJob, qname: str, feed_timeout: float) -> None:
-        """Waits until Spark has sent everything, or nobody wants more.
-
-        Raises:
-            FeedError: Spark could not, with this feed or with one beside it.
-        """
-        began = time.monotonic()
-        jobs = [*self._jobs]
-        self._await_progress(lambda _: any(j.failure for j in jobs) or job.done, job.feeder.feed, qname, feed_timeout)
-        self._timings["feed"] += time.monotonic() - began
-        failure = next((j.failure for j in jobs if j.failure), None)
-        if failure is not None and self._coordinator.state.training():
-            # Feeders fail too when a node does: wait a moment for what it has to say.
-            self._coordinator.wait(lambda state: bool(state.failures), timeout_s=policy.SETTLE_S)
-            self._raise_error()
-            raise failure
-
-    def _await_taken(self, job: FeedJob, num_epochs: int, qname: str, feed_timeout: float) -> None:
-        """Waits until every node that asks has taken all epochs of a feed; 0: until nobody asks."""
-
-        def taken(state: ClusterState) -> bool:
-            wanted = num_epochs or WEEK_S
-            passes = state.feeds.by_id[job.feeder.feed].passes
-            return all(passes(number) >= wanted for number in self._asking(state, qname))
-
-        self._await_progress(taken, job.feeder.feed, qname, feed_timeout)
-
-    @staticmethod
-    def _asking(state: ClusterState, qname: str) -> list[int]:
-        """Gives the data nodes that may still take rows of a queue."""
-        return [number for number in state.training() if state.feeds.wants_rows(qname, number)]
-
-    def _await_progress(
-        self, condition: Callable[[ClusterState], bool], feed: str, qname: str, feed_timeout: float
-    ) -> None:
-        """Waits for the condition or for all nodes to stop asking, as long as something moves."""
-
-        def met(state: ClusterState) -> bool:
-            return condition(state) or not self._asking(state, qname)
-
-        while True:
-            quiet_s = time.monotonic() - self._coordinator.last_event_s
-            if self._coordinator.wait(met, timeout_s=max(0.01, feed_timeout - quiet_s)):
-                self._raise_error()
-                return
-            if time.monotonic() - self._coordinator.last_event_s >= feed_timeout:
-                raise FeedTimeout(
-                    f"nothing has moved for {feed_timeout:g} s: {self._coordinator.who_waits(feed)}",
-                    hint="look at the node that has taken nothing: if it asks for a dataset that is not fed, as "
-                    'name="validation", feed that too: train(..., validation=...); if its steps are that long, raise '
-                    "feed_timeout",
-                )
 
     # --- inference ---------------------------------------------------------------------------------------------------
 
@@ -745,35 +607,6 @@ def _input_mode(value: int) -> InputMode:
         return InputMode(value)
     except ValueError as error:
         raise ConfigError(f"input_mode is {value!r}, expected InputMode.SPARK or InputMode.TENSORFLOW") from error
-
-
-def _cache(cache: str, cache_bytes: int | None) -> Cache:
-    if cache not in list(Cache):
-        raise ConfigError(f"cache is {cache!r}, expected {' or '.join(map(repr, map(str, Cache)))}")
-    if cache_bytes is not None and (isinstance(cache_bytes, bool) or not cache_bytes >= 0):
-        raise ConfigError(f"cache_bytes is {cache_bytes!r}, expected 0 or more", hint="leave it out for a default")
-    return Cache(cache)
-
-
-def _on_driver(plan: topology.Topology) -> tuple[topology.Node, ...]:
-    found = tuple(node for node in plan if node.role is topology.Role.PS)
-    if not found:
-        raise ConfigError("driver_ps_nodes=True expected parameter servers, and num_ps is 0", hint="pass num_ps=1")
-    return found
-
-
-def _check(*, reservation_timeout: float, tensorboard: bool, log_dir: str | None) -> None:
-    if not reservation_timeout > 0:
-        raise ConfigError(f"reservation_timeout is {reservation_timeout!r} s, expected more than 0", hint="pass 600")
-    if tensorboard and not log_dir:
-        raise ConfigError("tensorboard=True needs to know where event files go", hint="pass log_dir='...'")
-
-
-def _check_restarts(max_restarts: object, model_dir: str | None) -> None:
-    if isinstance(max_restarts, bool) or not isinstance(max_restarts, int) or max_restarts < 0:
-        raise ConfigError(f"max_restarts is {max_restarts!r}, expected 0 or more", hint="pass max_restarts=3")
-    if max_restarts and not model_dir:
-        log.warning("without model_dir there are no checkpoints: after a failure training begins from the first step")
 
 
 def _end(coordinator: Coordinator, launch: Launch) -> None:

@@ -95,7 +95,9 @@ def _files(path: str, kind: Kind, *, train: bool) -> list[str]:
     if [one.uri for one in found] == [path]:
         return [path]
     batches = [one.uri for one in found if kind.holds(one.name, train=train)]
-    batches = batches or [one.uri for one in found if kind.is_archive(one.name)][:1]  # both versions have the same rows
+    archives = [one.uri for one in found if kind.is_archive(one.name)]
+    if archives and not batches:
+        return archives[:1]  # both versions have the same rows
     if not batches:
         received = ", ".join(one.name for one in found) or "no file"
         raise SourceError(
