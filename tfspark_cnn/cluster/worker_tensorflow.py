@@ -1,0 +1,21 @@
+"""What a Spark Python worker does before it imports TensorFlow: it says what TensorFlow may use there."""
+
+from __future__ import annotations
+
+from tfspark_cnn import env
+from tfspark_cnn.cluster import whole_imports
+
+
+def prepare() -> int:
+    """Shows TensorFlow the GPUs that Spark assigned to this task, if it assigns any; gives the threads it may use.
+
+    To be called before TensorFlow is imported.
+    """
+    from pyspark import TaskContext
+
+    task = TaskContext.get()
+    gpus = task.resources().get("gpu") if task else None
+    if gpus is not None:
+        env.use_gpus(gpus.addresses)
+    whole_imports.install()
+    return task.cpus() if task else 1
