@@ -43,8 +43,8 @@ loadedDF: MutableMapping[Any, str] = weakref.WeakKeyDictionary()  # noqa: N816  
 """Path by DataFrame that `loadTFRecords` gave, as long as somebody has the DataFrame."""
 
 _PASS = (
-    "name bytes that are no text in binary_features, or pass the columns: loadTFRecords(sc, path, schema='x array<double>, "
-    "label bigint')"
+    "name bytes that are no text in binary_features, or pass the columns: "
+    "loadTFRecords(sc, path, schema='x array<double>, label bigint')"
 )
 
 
