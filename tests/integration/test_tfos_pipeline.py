@@ -18,7 +18,7 @@ from pyspark.sql import functions as sf
 from pyspark.sql import types
 
 from tfspark_cnn.cluster.launcher import own_error
-from tfspark_cnn.errors import ConfigError, CorruptFileError, SchemaError, SourceError
+from tfspark_cnn.errors import ConfigError, CorruptFileError, NodeError, SchemaError, SourceError
 from tfspark_cnn.tensorflowonspark import dfutil
 from tfspark_cnn.tensorflowonspark.pipeline import TFEstimator, TFModel
 
@@ -71,7 +71,7 @@ class TensorFlow:
 
     folder: Path
     process: subprocess.Popen[str]
-    said: dict[str, bool]
+    said: dict[str, Any]
 
     def read(self, paths: list[str]) -> list[list[dict[str, Any]]]:
         assert self.process.stdin and self.process.stdout
@@ -236,6 +236,12 @@ def test_the_model_of_an_estimator_scores_and_comes_back_from_disk(fitted: Fitte
     assert [row.prediction for row in rows] == pytest.approx([row.label for row in rows], abs=1e-4)
 
 
+def test_fit_raises_what_train_fn_raised_and_leaves_no_node(spark, fitted: Fitted) -> None:
+    estimator = TFEstimator(tfos_pipeline_funs.fail, {"divisor": 0}).setInputMapping({"label": "y"})
+    with pytest.raises(NodeError, match=r"\[chief:0\] .*ZeroDivisionError: by 0"):
+        estimator.fit(fitted.points)
+
+
 ECHO = {
     "f32": ("double", [0.5, -1.5, 2.0]), "f64": ("float", [0.25, 1.0, -2.0]), "half": ("double", [1.5, 2.0, -4.0]),
     "i8": ("tinyint", [-128, 0, 127]), "i32": ("bigint", [-5, 0, 1 << 30]), "i64": ("bigint", [1 << 62, -1, 0]),
@@ -295,7 +301,13 @@ def test_a_signature_of_four_rows_gets_four_also_at_the_end(spark, echo: TFModel
 
 
 def test_a_signature_is_loaded_once_and_a_new_version_anew(tensorflow: TensorFlow) -> None:
-    assert tensorflow.said == {"kept": True, "new": True}
+    assert (tensorflow.said["kept"], tensorflow.said["new"]) == (True, True)
+
+
+def test_a_saved_model_elsewhere_is_fetched_and_what_a_graph_refuses_names_the_rows(tensorflow: TensorFlow) -> None:
+    assert tensorflow.said["fetched"] == [2.0] * 4
+    assert tensorflow.said["refused"].startswith("partition 3, rows 8 to 11: the signature ")
+    assert "refused them: " in tensorflow.said["refused"]
 
 
 ONE = {"f32": "f32"}

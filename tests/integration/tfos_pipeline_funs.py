@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
+import pyarrow.fs as pafs
+
+from tfspark_cnn.data import storage
 
 GZIP = {True: "GZIP", False: ""}
 KINDS = ("bytes_list", "float_list", "int64_list")
@@ -70,7 +74,7 @@ def everything(tf, folder):
         return same | {"mean": tf.reduce_mean(inputs["f32"])}
 
     def fixed(x):
-        return {"total": tf.reduce_sum(x, axis=1), "half": x[:2]}
+        return {"total": tf.linalg.matvec(x, [1.0, 1.0])}
 
     specs = {name: tf.TensorSpec([None, *shape], dtype, name) for name, (dtype, *shape) in shapes.items()}
     signatures = {
@@ -81,12 +85,21 @@ def everything(tf, folder):
 
 
 def loads(folder):
-    """Whether a signature that is asked for again is the one that is there, and a new version is not."""
+    """What `training.saved_model` does without Spark: keeps signatures, fetches them, says what a graph refuses."""
+    from tfspark_cnn.errors import SchemaError
     from tfspark_cnn.training.saved_model import Wanted, signature
 
     first, again = (signature(Wanted(str(folder), "1", ("serve",), "fixed"), cores=1) for _ in range(2))
     other = signature(Wanted(str(folder), "2", ("serve",), "fixed"), cores=1)
-    return {"kept": first is again, "new": other is not first}
+    elsewhere = pafs.SubTreeFileSystem(str(folder.parent), pafs.LocalFileSystem())
+    with mock.patch.object(storage, "located", lambda uri: (elsewhere, uri.rpartition("/")[2])):
+        fetched = signature(Wanted(f"hdfs://nn/{folder.name}", "1", ("serve",), "fixed"), cores=1)
+    (total,) = fetched({"x": np.ones((4, 2), np.float32)}, ["total"], where="here")
+    try:
+        first({"x": np.ones((4, 3), np.float32)}, ["total"], where="partition 3, rows 8 to 11")
+    except SchemaError as error:
+        refused = error.message
+    return {"kept": first is again, "new": other is not first, "fetched": total.tolist(), "refused": refused}
 
 
 # --- on the node of an estimator ---
@@ -115,6 +128,12 @@ def fit_line(args, ctx):
         input_signature=[tf.TensorSpec([None, 2], tf.float32, "x")],
     )
     tf.saved_model.save(module, args.export_dir, signatures=call)
+
+
+def fail(args, ctx):
+    """Fails when it has its first rows."""
+    ctx.get_data_feed().next_batch(2)
+    raise ZeroDivisionError(f"by {args.divisor}")
 
 
 if __name__ == "__main__":

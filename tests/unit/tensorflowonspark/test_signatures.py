@@ -6,8 +6,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow.fs as pafs
 import pytest
 
+from tfspark_cnn.data import storage
 from tfspark_cnn.data.example import NotAnExample
 from tfspark_cnn.errors import ConfigError, CorruptFileError, SourceError
 from tfspark_cnn.tensorflowonspark.saved_model_folder import SavedModelFolder
@@ -133,6 +135,15 @@ def test_a_path_is_absolute_for_executors(tmp_path: Path, monkeypatch: pytest.Mo
     (tmp_path / "saved_model.pb").write_bytes(PB)
     monkeypatch.chdir(tmp_path.parent)
     assert SavedModelFolder.at(tmp_path.name).uri == str(tmp_path)
+
+
+def test_a_folder_of_another_file_system_is_read_by_its_uri(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "saved_model.pb").write_bytes(PB)
+    elsewhere = pafs.SubTreeFileSystem(str(tmp_path), pafs.LocalFileSystem())
+    monkeypatch.setattr(storage, "located", lambda uri: (elsewhere, uri.removeprefix("hdfs://nn/")))
+    folder = SavedModelFolder.at("hdfs://nn/model")
+    assert (folder.uri, len(folder.graphs)) == ("hdfs://nn/model", 2)
 
 
 def test_what_is_no_saved_model_is_refused(tmp_path: Path) -> None:
