@@ -310,6 +310,15 @@ def test_a_saved_model_elsewhere_is_fetched_and_what_a_graph_refuses_names_the_r
     assert "refused them: " in tensorflow.said["refused"]
 
 
+def test_tags_choose_among_graphs(spark, tensorflow: TensorFlow) -> None:
+    assert tensorflow.said["by tags"] == [[1.0], [2.0]]
+    model = TFModel({}).setExportDir(str(tensorflow.folder / "tags")).setInputMapping({"id": "x"})
+    scored = model.setOutputMapping({"y": "y"}).setTagSet("serve,gpu").transform(spark.range(3))
+    assert scored.dtypes == [("y", "double")]
+    with pytest.raises(ConfigError, match=r"the tags 'gpu', received a SavedModel with 'serve' and 'gpu,serve'"):
+        model.setTagSet("gpu").transform(spark.range(3))
+
+
 ONE = {"f32": "f32"}
 WRONG = [
     ({"signature_def_key": "ecoh"}, ConfigError, r"expected the signature 'ecoh', .* with echo, fixed\n.*'echo'"),

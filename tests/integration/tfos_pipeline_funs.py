@@ -31,6 +31,7 @@ def main(folder: Path) -> None:
             for example in examples:
                 writer.write(message(tf, example).SerializeToString())
     everything(tf, folder / "everything")
+    of_two_tags(tf, folder / "tags")
     print(json.dumps(loads(folder / "everything")), flush=True)
     for line in sys.stdin:
         print(json.dumps([read(tf, path) for path in json.loads(line)]), flush=True)
@@ -84,6 +85,23 @@ def everything(tf, folder):
     tf.saved_model.save(tf.Module(), str(folder), signatures=signatures)
 
 
+def of_two_tags(tf, folder):
+    """A SavedModel of TensorFlow 1, with a graph for the tags `serve` and one for `serve,gpu`, which doubles."""
+    v1 = tf.compat.v1
+    for number, tags in enumerate((["serve"], ["serve", "gpu"]), 1):
+        with tf.Graph().as_default(), v1.Session() as session:
+            x = v1.placeholder(tf.float32, [None], name="x")
+            weight = v1.Variable(1.0)
+            signature = v1.saved_model.predict_signature_def({"x": x}, {"y": x * weight * number})
+            session.run(v1.global_variables_initializer())
+            if number == 1:
+                builder = v1.saved_model.Builder(str(folder))
+                builder.add_meta_graph_and_variables(session, tags, {"serving_default": signature})
+            else:
+                builder.add_meta_graph(tags, {"serving_default": signature})
+    builder.save()
+
+
 def loads(folder):
     """What `training.saved_model` does without Spark: keeps signatures, fetches them, says what a graph refuses."""
     from tfspark_cnn.errors import SchemaError
@@ -94,12 +112,20 @@ def loads(folder):
     elsewhere = pafs.SubTreeFileSystem(str(folder.parent), pafs.LocalFileSystem())
     with mock.patch.object(storage, "located", lambda uri: (elsewhere, uri.rpartition("/")[2])):
         fetched = signature(Wanted(f"hdfs://nn/{folder.name}", "1", ("serve",), "fixed"), cores=1)
+    tagged = [
+        signature(Wanted(str(folder.with_name("tags")), "1", tags, "serving_default"), cores=1)
+        for tags in (("serve",), ("gpu", "serve"))
+    ]
+    by_tags = [one({"x": np.ones(1, np.float32)}, ["y"], where="here")[0].tolist() for one in tagged]
     (total,) = fetched({"x": np.ones((4, 2), np.float32)}, ["total"], where="here")
     try:
         first({"x": np.ones((4, 3), np.float32)}, ["total"], where="partition 3, rows 8 to 11")
     except SchemaError as error:
         refused = error.message
-    return {"kept": first is again, "new": other is not first, "fetched": total.tolist(), "refused": refused}
+    return {
+        "kept": first is again, "new": other is not first, "fetched": total.tolist(), "refused": refused,
+        "by tags": by_tags,
+    }  # fmt: skip
 
 
 # --- on the node of an estimator ---
