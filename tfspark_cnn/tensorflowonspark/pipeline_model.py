@@ -10,8 +10,9 @@ from pyspark.ml import Model
 from pyspark.ml.util import DefaultParamsReader, DefaultParamsWriter, MLReadable, MLReader, MLWritable, MLWriter
 
 from tfspark_cnn.errors import ConfigError, SchemaError, did_you_mean
-from tfspark_cnn.tensorflowonspark import tensor_columns
+from tfspark_cnn.tensorflowonspark import input_columns
 from tfspark_cnn.tensorflowonspark.data_columns import check_mapped, quoted
+from tfspark_cnn.tensorflowonspark.input_columns import InputColumn
 from tfspark_cnn.tensorflowonspark.namespace import Namespace
 from tfspark_cnn.tensorflowonspark.pipeline_params import (
     HasBatchSize,
@@ -27,7 +28,6 @@ from tfspark_cnn.tensorflowonspark.pipeline_params import (
 from tfspark_cnn.tensorflowonspark.saved_model_folder import SavedModelFolder
 from tfspark_cnn.tensorflowonspark.saved_model_scoring import SignatureScorer, function
 from tfspark_cnn.tensorflowonspark.signatures import Signature, Tensor
-from tfspark_cnn.tensorflowonspark.tensor_columns import InputColumn
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -43,7 +43,7 @@ class TFModel(
     """Calls a signature of the SavedModel in `export_dir`: columns by `input_mapping`, outputs by `output_mapping`.
 
     `transform` gives the output columns, in the order of their tensors' names; with `setKeepColumns(True)` those of its
-    input before them. Their types are those of `tensor_columns`, known before a job runs. Each Python worker of Spark
+    input before them. Their types are those of `output_columns`, known before a job runs. Each Python worker of Spark
     loads the SavedModel once. It can be saved and loaded as any Model; the SavedModel stays where it is.
 
     Args:
@@ -71,7 +71,7 @@ class TFModel(
         scorer = self._scorer()
         names = [quoted(column.name) for column in scorer.inputs]
         for column, field in zip(scorer.inputs, to_arrow_schema(dataset.select(names).schema), strict=True):
-            tensor_columns.check(field.type, column)
+            input_columns.check(field.type, column)
         kept = self._kept(dataset, [name for name, _ in scorer.outputs])
         udf: Any = arrow_udf  # its types know only how it decorates
         score = udf(function(scorer), from_arrow_type(scorer.type()))

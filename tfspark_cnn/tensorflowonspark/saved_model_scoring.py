@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from tfspark_cnn import worker_reuse
 from tfspark_cnn.cluster import worker_tensorflow
 from tfspark_cnn.errors import SchemaError
+from tfspark_cnn.tensorflowonspark.input_columns import InputColumn, tensor_of
+from tfspark_cnn.tensorflowonspark.output_columns import column_of, output_type
 from tfspark_cnn.tensorflowonspark.signatures import Signature, Tensor
-from tfspark_cnn.tensorflowonspark.tensor_columns import InputColumn, column_of, output_type, tensor_of
 
 Call = Callable[..., list[NDArray[Any]]]
 

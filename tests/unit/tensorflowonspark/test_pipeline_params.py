@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import pytest
@@ -119,3 +120,24 @@ def test_batches_by_column_end_short_and_bytearrays_are_bytes() -> None:
     assert batches == [[[0, 1], [b"0", b"1"]], [[2, 3], [b"2", b"3"]], [[4], [b"4"]]]
     assert {type(value) for _, values in batches for value in values} == {bytes}
     assert list(pipeline.yield_batch([], 2)) == []
+
+
+@pytest.mark.parametrize(
+    ("args", "argv", "prepared", "gpus"),
+    [
+        (["program", "--x"], ["program", "--x"], True, None),
+        (Namespace(["program", "--y"]), ["program", "--y"], True, None),
+        (Namespace({"num_gpus": 1}), ["as before"], True, None),
+        (Namespace({"num_gpus": 0}), ["as before"], False, []),
+    ],
+)
+def test_a_task_on_its_own_gets_its_arguments_and_its_gpus(
+    monkeypatch: pytest.MonkeyPatch, args: Any, argv: Any, prepared: bool, gpus: Any
+) -> None:
+    said: dict[str, Any] = {}
+    monkeypatch.setattr("sys.argv", ["as before"])
+    monkeypatch.setattr(pipeline.worker_tensorflow, "prepare", lambda: said.update(prepared=True))
+    monkeypatch.setattr(pipeline.env, "use_gpus", lambda addresses: said.update(gpus=addresses))
+    pipeline.single_node_env(args)
+    assert sys.argv == argv
+    assert (said.get("prepared", False), said.get("gpus")) == (prepared, gpus)

@@ -10,9 +10,9 @@ import pyarrow as pa
 import pytest
 
 from tfspark_cnn.errors import SchemaError
+from tfspark_cnn.tensorflowonspark.input_columns import InputColumn
 from tfspark_cnn.tensorflowonspark.saved_model_scoring import SignatureScorer
 from tfspark_cnn.tensorflowonspark.signatures import Signature, Tensor
-from tfspark_cnn.tensorflowonspark.tensor_columns import InputColumn
 
 X, N = Tensor("x", "float32", (None, 2)), Tensor("n", "int64", (None,))
 TOTAL, BOTH = Tensor("total", "float32", (None,)), Tensor("both", "float32", (None, 2))

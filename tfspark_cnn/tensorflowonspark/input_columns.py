@@ -1,18 +1,10 @@
-"""Columns of a DataFrame as inputs of a signature, and its outputs as columns. Pure.
+"""Columns of a DataFrame as inputs of a signature. Pure.
 
 | column | input |
 |---|---|
 | numbers, booleans, arrays of them (flat or nested), vectors | numbers of any type, reshaped to the shape of a row |
 | `binary` | numbers: their bytes, as `numpy.frombuffer` reads them |
 | `binary`, `string`, arrays of them | `string` |
-
-| output | column |
-|---|---|
-| floats | `double` |
-| integers | `bigint` |
-| `bool` | `boolean` |
-| `string` | `binary` |
-| more than one value a row | an array of these, nested by axis |
 
 Example:
     >>> image = InputColumn("image", Tensor("x", "float32", (None, 2, 2)))
@@ -37,10 +29,8 @@ from tfspark_cnn.feed import schema
 from tfspark_cnn.feed.columns import DTYPES, Column
 from tfspark_cnn.tensorflowonspark.signatures import Tensor
 
-_LAID_OUT = {"bfloat16": "float32"}
+LAID_OUT = {"bfloat16": "float32"}
 """What NumPy has instead; TensorFlow casts it."""
-
-_ARROW = {"f": pa.float64(), "i": pa.int64(), "u": pa.int64(), "b": pa.bool_(), "O": pa.binary()}
 
 
 @dataclass(frozen=True)
@@ -59,7 +49,7 @@ class InputColumn:
         """Gives the column as the feed has it, of numbers; integers are cast by `tensor_of`, which looks at each."""
         row = self.row
         shape = row if row is not None and None not in row and 0 not in row else None
-        dtype = _LAID_OUT.get(self.tensor.dtype, self.tensor.dtype)
+        dtype = LAID_OUT.get(self.tensor.dtype, self.tensor.dtype)
         return Column(self.name, shape=shape, dtype=dtype)  # type: ignore[arg-type]  # no None among them
 
 
@@ -79,7 +69,7 @@ def check(found: pa.DataType, wanted: InputColumn) -> None:
                 hint=f'cast it: df.withColumn("{wanted.name}", df["{wanted.name}"].cast("string"))',
             )
         return
-    if _LAID_OUT.get(tensor.dtype, tensor.dtype) not in DTYPES:
+    if LAID_OUT.get(tensor.dtype, tensor.dtype) not in DTYPES:
         raise ConfigError(
             f"input {tensor.name!r} is a tensor of {tensor.dtype}, which no column can be",
             hint="save a signature that makes it of numbers or strings",
@@ -117,55 +107,6 @@ def tensor_of(array: pa.Array, wanted: InputColumn, *, partition: int, first_row
     return _fitted(found, wanted, f"column {wanted.name!r}, partition {partition}, rows from {first_row} on")
 
 
-def output_type(tensor: Tensor) -> pa.DataType:
-    """Gives the Arrow type of the column that an output becomes.
-
-    Raises:
-        ConfigError: it has no axis of rows, not even a known rank, or values that no column has.
-    """
-    kind = _kind(tensor.dtype)
-    if kind is None:
-        raise ConfigError(
-            f"output {tensor.name!r} is a tensor of {tensor.dtype}, which no column can be",
-            hint="save a signature that makes it of numbers or strings",
-        )
-    if not tensor.shape:
-        what = "of no known rank" if tensor.shape is None else "a single value"
-        raise ConfigError(
-            f"output {tensor.name!r} is {what}, expected one with an axis of rows",
-            hint="save a signature that knows it: tf.ensure_shape(output, [None, ...])",
-        )
-    found = _ARROW[kind]
-    for _ in tensor.shape[1:]:
-        found = pa.list_(found)
-    return found
-
-
-def column_of(values: NDArray[Any], tensor: Tensor) -> pa.Array:
-    """Gives an output as a column of `output_type`.
-
-    Raises:
-        SchemaError: a number is too large for a bigint, or the output has another rank than its signature says.
-    """
-    wanted, shape = output_type(tensor), values.shape
-    if len(shape) != len(tensor.shape or ()):
-        raise SchemaError(
-            f"output {tensor.name!r}: expected {len(tensor.shape or ())} axes by its signature, received {len(shape)}",
-            hint="save the model anew, with the shapes that it gives",
-        )
-    flat = values.reshape(-1)
-    if flat.dtype.name == "bfloat16":
-        flat = flat.astype(np.float32)
-    try:
-        column = pa.array(flat, pa.binary()) if flat.dtype.kind == "O" else pa.array(flat).cast(_element(wanted))
-    except pa.ArrowException as error:
-        raise SchemaError(f"output {tensor.name!r}: {error}", hint="cast it in the signature") from error
-    for axis in range(len(shape) - 1, 0, -1):
-        rows = math.prod(shape[:axis])
-        column = pa.ListArray.from_arrays(np.arange(rows + 1, dtype=np.int32) * shape[axis], column)
-    return column
-
-
 def _texts(array: pa.Array, where: str, first_row: int) -> NDArray[Any]:
     values, lengths, per_row = array, [len(array)], 1
     while True:
@@ -195,7 +136,7 @@ def _refuse_overflow(array: pa.Array, wanted: InputColumn, where: str, first_row
     values, depth = array, 0
     while _is_list(values.type):
         values, depth = values.flatten(), depth + 1
-    dtype = np.dtype(_LAID_OUT.get(wanted.tensor.dtype, wanted.tensor.dtype))
+    dtype = np.dtype(LAID_OUT.get(wanted.tensor.dtype, wanted.tensor.dtype))
     if dtype.kind not in "iu" or not pat.is_integer(values.type) or not len(values):
         return
     has, info = pc.min_max(values).as_py(), np.iinfo(dtype)
@@ -228,13 +169,6 @@ def _fitted(values: NDArray[Any], wanted: InputColumn, where: str) -> NDArray[An
 
 def _same(has: tuple[int, ...], row: tuple[int | None, ...]) -> bool:
     return len(has) == len(row) and all(axis in (None, found) for found, axis in zip(has, row, strict=True))
-
-
-def _kind(dtype: str) -> str | None:
-    if dtype == "string":
-        return "O"
-    laid_out = _LAID_OUT.get(dtype, dtype)
-    return np.dtype(laid_out).kind if laid_out in DTYPES else None
 
 
 def _element(found: pa.DataType) -> pa.DataType:
