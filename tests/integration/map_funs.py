@@ -290,11 +290,9 @@ def fit_epochs(args, ctx):
 
 def gpus_of_scoring(rows):
     """In a Spark task: what TensorFlow would see of the GPUs."""
-    from pyspark import TaskContext
+    from tfspark_cnn.cluster import worker_tensorflow
 
-    from tfspark_cnn.ml.scoring import use_assigned_gpus
-
-    use_assigned_gpus(TaskContext.get())
+    worker_tensorflow.prepare()
     return [(os.environ["CUDA_VISIBLE_DEVICES"], os.environ["TF_FORCE_GPU_ALLOW_GROWTH"])]
 
 

@@ -22,6 +22,7 @@ PURE = (
     *(f"cluster/{name}.py" for name in ("lockstep", "variable_order", "step_report", "runs", "run_arguments")),
     *(f"data/{name}.py" for name in ("shares", "safe_pickle", "cifar_batches", "record_file")),
     *(f"data/{name}.py" for name in ("example", "example_columns")),
+    *(f"tensorflowonspark/{name}.py" for name in ("namespace", "signatures", "input_columns", "output_columns")),
 )
 IMPURE = {"socket", "threading", "multiprocessing", "subprocess", "pyspark", "pyarrow.flight"}
 

@@ -55,10 +55,10 @@ def decoded(data: bytes) -> dict[str, Feature]:
         NotAnExample: the bytes are none.
     """
     features: dict[str, Feature] = {}
-    for number, entries in _fields(data):
-        for inner, entry in _fields(_message(entries)) if number == 1 else ():
+    for number, entries in fields(data):
+        for inner, entry in fields(message(entries)) if number == 1 else ():
             if inner == 1:
-                name, value = _entry(_message(entry))
+                name, value = _entry(message(entry))
                 features[name] = value
     return features
 
@@ -113,24 +113,24 @@ def _varint(value: int) -> bytes:
 
 def _entry(data: bytes) -> tuple[str, Feature]:
     name, value = "", None
-    for number, body in _fields(data):
+    for number, body in fields(data):
         if number == 1:
-            name = _text(_message(body))
+            name = _text(message(body))
         elif number == 2:
-            value = _feature(_message(body))
+            value = _feature(message(body))
     return name, value
 
 
 def _feature(data: bytes) -> Feature:
     value: Feature = None
-    for number, body in _fields(data):
+    for number, body in fields(data):
         # Of a oneof that is there several times, the last counts.
         if number == _BYTES_LIST:
-            value = [_message(one) for place, one in _fields(_message(body)) if place == 1]
+            value = [message(one) for place, one in fields(message(body)) if place == 1]
         elif number == _FLOAT_LIST:
-            value = _floats(b"".join(_repeated(_message(body))))
+            value = _floats(b"".join(_repeated(message(body))))
         elif number == _INT64_LIST:
-            value = integers(b"".join(_repeated(_message(body))))
+            value = integers(b"".join(_repeated(message(body))))
     return value
 
 
@@ -142,13 +142,17 @@ def _floats(packed: bytes) -> npt.NDArray[np.float32]:
 
 def _repeated(data: bytes) -> Iterator[bytes]:
     """Gives the bytes of the values of a list of numbers, whether packed or each a field of its own."""
-    for number, body in _fields(data):
+    for number, body in fields(data):
         if number == 1:
             yield _varint(body) if isinstance(body, int) else body
 
 
-def _fields(data: bytes) -> Iterator[tuple[int, bytes | int]]:
-    """Gives number and body of each field of a message: an integer for a varint, else bytes."""
+def fields(data: bytes) -> Iterator[tuple[int, bytes | int]]:
+    """Gives number and body of each field of a protobuf message: an integer for a varint, else bytes.
+
+    Raises:
+        NotAnExample: the bytes are no message.
+    """
     at, end = 0, len(data)
     while at < end:
         tag, at = _varint_at(data, at)
@@ -178,7 +182,12 @@ def _varint_at(data: bytes, at: int) -> tuple[int, int]:
     raise NotAnExample("an integer is cut, or too long")
 
 
-def _message(body: bytes | int) -> bytes:
+def message(body: bytes | int) -> bytes:
+    """Gives the bytes of a field that holds a message or a text.
+
+    Raises:
+        NotAnExample: it holds an integer.
+    """
     if isinstance(body, int):
         raise NotAnExample("an integer where a message belongs")
     return body

@@ -60,9 +60,9 @@ def schema_of(examples: Iterable[Mapping[str, Feature]]) -> pa.Schema:
     several: set[str] = set()
     for example in examples:
         for name, values in example.items():
-            kind = kinds.get(name) or _kind_of(values)
-            if values is not None and kind != _kind_of(values):
-                raise WrongFeature(f"feature {name!r}: expected {kind} as before, received {_kind_of(values)}")
+            kind = kinds.get(name) or kind_of(values)
+            if values is not None and kind != kind_of(values):
+                raise WrongFeature(f"feature {name!r}: expected {kind} as before, received {kind_of(values)}")
             kinds[name] = kind
             if values is not None and len(values) != 1:
                 several.add(name)
@@ -132,10 +132,10 @@ def _column(features: list[Feature], column: pa.Field) -> pa.Array:
     element = _element(column.type)
     expected = _kind(element)
     for values in features:
-        if values is not None and _kind_of(values) != expected:
+        if values is not None and kind_of(values) != expected:
             raise WrongFeature(
                 f"feature {column.name!r}: expected a {expected} for a column of {column.type}, received a "
-                f"{_kind_of(values)}, which is {_KINDS[str(_kind_of(values))]}"
+                f"{kind_of(values)}, which is {_KINDS[str(kind_of(values))]}"
             )
     try:
         if element is column.type:
@@ -172,7 +172,8 @@ def _kind(element: pa.DataType) -> str | None:
     return "int64_list" if pat.is_signed_integer(element) or pat.is_boolean(element) else None
 
 
-def _kind_of(values: Feature) -> str | None:
+def kind_of(values: Feature) -> str | None:
+    """Gives which list a feature is, as `int64_list`; None where none is set."""
     if values is None:
         return None
     if isinstance(values, np.ndarray):

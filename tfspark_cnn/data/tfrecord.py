@@ -15,9 +15,10 @@ Example:
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -46,10 +47,17 @@ _FITS = "pass the schema that the records have, or none to have it found out"
 
 @dataclass(frozen=True)
 class RecordFile:
-    """A file that one task reads, and the columns it has."""
+    """A file that one task reads, and the columns it has.
+
+    Attributes:
+        uri: of the file.
+        schema: the columns.
+        hint: what to do where a record does not fit them.
+    """
 
     uri: str
     schema: pa.Schema
+    hint: str = _FITS
 
 
 def read_tfrecords(
@@ -89,14 +97,25 @@ def inferred(uri: str) -> pa.Schema:
         SourceError: it has no records.
         CorruptFileError: it is cut or changed, or holds no Examples of one schema.
     """
-    with storage.opened(uri, zipped=is_zipped) as stream:
-        first = list(itertools.islice(records_in(stream, where=uri), _INFERRED_ROWS))
+    with contextlib.closing(examples_in(uri)) as examples:
+        first = [example for _, example in itertools.islice(examples, _INFERRED_ROWS)]
     if not first:
         raise SourceError(f"expected records in {uri}, from which to find the schema, received none", hint=_FITS)
     try:
-        return schema_of([_example(data, uri, offset) for offset, data in first])
+        return schema_of(first)
     except WrongFeature as error:
         raise CorruptFileError(f"{uri}: {error}", hint=_FITS) from error
+
+
+def examples_in(uri: str) -> Generator[tuple[int, dict[str, Feature]], None, None]:
+    """Gives each record of a file as features by name, with its offset in bytes.
+
+    Raises:
+        CorruptFileError: the file is cut or changed, or a record is no Example.
+    """
+    with storage.opened(uri, zipped=is_zipped) as stream:
+        for offset, data in records_in(stream, where=uri):
+            yield offset, _example(data, uri, offset)
 
 
 def read_file(file: RecordFile) -> Iterator[pa.RecordBatch]:
@@ -131,7 +150,7 @@ def _batch(examples: Sequence[tuple[int, dict[str, Feature]]], file: RecordFile)
         return batch_of([example for _, example in examples], file.schema)
     except WrongFeature as error:
         if len(examples) == 1:
-            raise CorruptFileError(f"{file.uri}, record at byte {examples[0][0]}: {error}", hint=_FITS) from error
+            raise CorruptFileError(f"{file.uri}, record at byte {examples[0][0]}: {error}", hint=file.hint) from error
     for one in examples:  # only to name the one that does not fit
         _batch([one], file)
     raise AssertionError("rows that fit one by one fit together")

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tfspark_cnn import env, worker_reuse
-from tfspark_cnn.cluster import whole_imports
+from tfspark_cnn import worker_reuse
+from tfspark_cnn.cluster import worker_tensorflow
 from tfspark_cnn.feed import schema
 from tfspark_cnn.feed.columns import Column
 
@@ -79,28 +79,11 @@ def as_lists(parts: list[npt.NDArray[np.float32]]) -> pa.ListArray:
 
 def _network(scorer: Scorer) -> Any:
     """Loads TensorFlow, when it is known what it may use, and the network."""
-    from pyspark import TaskContext
-
-    task = TaskContext.get()
-    use_assigned_gpus(task)
-    whole_imports.install()
+    threads = worker_tensorflow.prepare()
     from tfspark_cnn.training.scoring import Wanted, network
 
-    wanted = Wanted(scorer.digest, scorer.column, scorer.output, threads=task.cpus() if task else 1)
+    wanted = Wanted(scorer.digest, scorer.column, scorer.output, threads=threads)
     return network(wanted, lambda: bytes(scorer.network.value)).scores
-
-
-def use_assigned_gpus(task: Any) -> None:
-    """Shows TensorFlow the GPUs that Spark assigned to a task, to be shared: tasks may be assigned parts of one.
-
-    A Python worker stays with those of its first task, as TensorFlow does.
-
-    Args:
-        task: Spark's TaskContext, or None.
-    """
-    gpus = task.resources().get("gpu") if task else None
-    if gpus is not None:
-        env.use_gpus(gpus.addresses, shared=True)
 
 
 def _partition() -> int:

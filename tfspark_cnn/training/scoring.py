@@ -20,7 +20,7 @@ import tensorflow as tf
 
 from tfspark_cnn.errors import ConfigError, SchemaError
 from tfspark_cnn.feed.columns import Column
-from tfspark_cnn.training import images
+from tfspark_cnn.training import images, threads
 
 KEPT = 4
 """So many networks stay in a Python worker: what a cross-validation scores with is used again and again."""
@@ -74,7 +74,7 @@ class Network:
     """
 
     def __init__(self, saved: bytes, wanted: Wanted) -> None:
-        _use_threads(wanted.threads)
+        threads.use(wanted.threads)
         self._column = wanted.column
         model = read(saved)
         check_shape(model, wanted.column)
@@ -106,15 +106,6 @@ class Network:
             return self._decode(tf.constant([value or b"" for value in values], tf.string))
         except _UNDECODABLE as error:
             raise _bad_image(self._column, values, partition=partition, first_row=first_row) from error
-
-
-def _use_threads(threads: int) -> None:
-    """Gives each operation so many threads, unless TensorFlow has begun, when it is too late."""
-    try:
-        tf.config.threading.set_intra_op_parallelism_threads(threads)
-        tf.config.threading.set_inter_op_parallelism_threads(1)
-    except RuntimeError:
-        return
 
 
 def read(saved: bytes) -> keras.Model:

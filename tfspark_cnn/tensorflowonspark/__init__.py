@@ -1,0 +1,1 @@
+"""The modules of TensorFlowOnSpark, by its names, over the parts of this package."""
