@@ -39,7 +39,26 @@ OUTBOX_MESSAGES = 10_000
 COMMAND_SCHEMA = pa.schema([("message", pa.binary())])
 EVENT = "event"
 
-_END = None  # ends a node's stream
+END = None
+"""Put into an outbox, it ends the stream of its node."""
+
+
+def messages_in(outbox: queue.Queue[Message | None], number: int) -> Iterator[Message]:
+    """Gives the messages for a node as they come, and `Alive` when there are none.
+
+    Args:
+        outbox: from which they are taken, up to an `END`.
+        number: of the node.
+    """
+    yield Alive(number)  # tells the node that from here on its end will be noticed
+    while True:
+        try:
+            message = outbox.get(timeout=ALIVE_S)
+        except queue.Empty:
+            message = Alive(number)
+        if message is END:
+            return
+        yield message
 
 
 class Coordinator:
@@ -195,15 +214,7 @@ class Coordinator:
         """Gives the messages for a node as they come, `Alive` when there are none, until it is let go."""
         outbox = self._outboxes[number]
         try:
-            yield Alive(number)  # tells the node that from here on its end will be noticed
-            while True:
-                try:
-                    message = outbox.get(timeout=ALIVE_S)
-                except queue.Empty:
-                    message = Alive(number)
-                if message is _END:
-                    return
-                yield message
+            yield from messages_in(outbox, number)
         finally:
             if self._outboxes[number] is outbox:  # else another process of the node has its place
                 self._lose(number)
@@ -219,12 +230,12 @@ class Coordinator:
         """Keeps what is said from here on for the process to come: the dead one's stream may still be open."""
         log.warning("%s %s; it is started again", self.state.topology.nodes[event.node].name, event.message)
         old, self._outboxes[event.node] = self._outboxes[event.node], queue.Queue(OUTBOX_MESSAGES)
-        _put(old, _END)
+        _put(old, END)
 
     def close(self) -> None:
         """Ends all streams and stops serving."""
         for outbox in self._outboxes.values():
-            _put(outbox, _END)
+            _put(outbox, END)
         self._service.close()
         if self.feed_events is not None:
             self.feed_events.close()

@@ -18,8 +18,8 @@ import pyarrow as pa
 from pyarrow import flight
 
 from tfspark_cnn.cluster import messages
-from tfspark_cnn.cluster.coordinator import ALIVE_S, COMMAND_SCHEMA, INTERRUPT_S
-from tfspark_cnn.cluster.messages import Alive, Asking, Message, Report, Warned
+from tfspark_cnn.cluster.coordinator import COMMAND_SCHEMA, END, INTERRUPT_S, OUTBOX_MESSAGES, messages_in
+from tfspark_cnn.cluster.messages import Asking, Message, Report, Warned
 from tfspark_cnn.cluster.run_task import BEGIN, EVENT, named
 from tfspark_cnn.cluster.runs import Answer, Runs
 from tfspark_cnn.errors import TFSparkError
@@ -27,8 +27,7 @@ from tfspark_cnn.feed.transport import Service, endpoint
 
 log = logging.getLogger(__name__)
 
-_Outbox = queue.SimpleQueue[Message | None]  # a handful of messages in a run's life
-_END = None  # ends the stream of a process
+_Outbox = queue.Queue[Message | None]  # a handful of messages in a run's life
 
 
 class RunCoordinator:
@@ -77,8 +76,8 @@ class RunCoordinator:
             if self._closed or answer is Answer.NOTHING:
                 return b""
             if asking.node in self._outboxes:
-                self._outboxes[asking.node].put(_END)
-            self._outboxes[asking.node] = queue.SimpleQueue()
+                self._outboxes[asking.node].put(END)
+            self._outboxes[asking.node] = queue.Queue(OUTBOX_MESSAGES)
             header = json.dumps({"attempt": self.runs.by_number[asking.node].begun})
             return header.encode() + b"\n" + self._payloads[asking.node]
 
@@ -102,15 +101,7 @@ class RunCoordinator:
         """Gives the messages for the process of a run as they come, `Alive` when there are none."""
         outbox = self._outboxes[number]
         try:
-            yield Alive(number)  # tells the process that from here on its end will be noticed
-            while True:
-                try:
-                    message = outbox.get(timeout=ALIVE_S)
-                except queue.Empty:
-                    message = Alive(number)
-                if message is _END:
-                    return
-                yield message
+            yield from messages_in(outbox, number)
         finally:
             self._break(number, outbox)
 
@@ -169,7 +160,7 @@ class RunCoordinator:
             self._closed = True
             self._changed.notify_all()
         for outbox in self._outboxes.values():
-            outbox.put(_END)
+            outbox.put(END)
         self._service.close()
 
     @property

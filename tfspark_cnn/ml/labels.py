@@ -102,14 +102,7 @@ def check_numbers(frame: DataFrame, column: str) -> None:
     number = sf.col(quoted(column)).cast("double")
     bad = number.isNull() | sf.isnan(number) | (sf.abs(number) == float("inf"))
     found = frame.agg(sf.count(sf.lit(1)).alias("rows"), sf.count_if(bad).alias("bad")).first()
-    assert found is not None, "an aggregate over all rows has one"
-    if not found.rows:
-        raise EmptyFeedError("the data has no rows", hint="look at the filters and joins that made it")
-    if found.bad:
-        raise SchemaError(
-            f"column {column!r}: expected numbers, received {found.bad} of {found.rows} rows without",
-            hint=f"filter them out: df.where(df[{column!r}].isNotNull())",
-        )
+    _refuse_missing(found, f"column {column!r}: expected numbers", cure=f"df.where(df[{column!r}].isNotNull())")
 
 
 def _names(frame: DataFrame, column: str) -> tuple[str, ...] | None:
@@ -117,14 +110,18 @@ def _names(frame: DataFrame, column: str) -> tuple[str, ...] | None:
     return tuple(attributes["vals"]) if "vals" in attributes else None
 
 
-def _refuse(found: Any, column: str) -> None:
+def _refuse_missing(found: Any, expected: str, *, cure: str) -> None:
     if not found.rows:
         raise EmptyFeedError("the data has no rows", hint="look at the filters and joins that made it")
     if found.bad:
         raise SchemaError(
-            f"column {column!r}: expected whole numbers as labels, received {found.bad} of {found.rows} rows without",
-            hint=f"filter them out: df.where(df[{column!r}].isNotNull()), or number them with StringIndexer",
+            f"{expected}, received {found.bad} of {found.rows} rows without", hint=f"filter them out: {cure}"
         )
+
+
+def _refuse(found: Any, column: str) -> None:
+    cure = f"df.where(df[{column!r}].isNotNull()), or number them with StringIndexer"
+    _refuse_missing(found, f"column {column!r}: expected whole numbers as labels", cure=cure)
     if found.least < 0:
         raise SchemaError(
             f"column {column!r}: expected labels from 0 on, received {int(found.least)}",

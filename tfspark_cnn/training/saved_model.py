@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,9 +19,7 @@ import tensorflow as tf
 from tfspark_cnn.data import storage
 from tfspark_cnn.errors import SchemaError, SourceError
 from tfspark_cnn.training import threads
-
-KEPT = 4
-"""So many signatures stay in a Python worker."""
+from tfspark_cnn.training.recent import Recent
 
 _CURE = "put the SavedModel where all executors reach it by that path, or name it by a URI, as hdfs://host/model"
 
@@ -44,7 +41,7 @@ class Wanted:
     key: str
 
 
-_loaded: OrderedDict[Wanted, LoadedSignature] = OrderedDict()
+_loaded: Recent[Wanted, LoadedSignature] = Recent()
 
 
 def signature(wanted: Wanted, *, cores: int) -> LoadedSignature:
@@ -58,11 +55,7 @@ def signature(wanted: Wanted, *, cores: int) -> LoadedSignature:
         SourceError: the SavedModel cannot be read here.
     """
     threads.use(cores)
-    found = _loaded.pop(wanted, None) or LoadedSignature(wanted)
-    _loaded[wanted] = found
-    while len(_loaded) > KEPT:
-        _loaded.popitem(last=False)
-    return found
+    return _loaded.get(wanted, lambda: LoadedSignature(wanted))
 
 
 class LoadedSignature:

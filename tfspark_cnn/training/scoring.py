@@ -7,7 +7,6 @@ the task has processors.
 from __future__ import annotations
 
 import tempfile
-from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +20,7 @@ import tensorflow as tf
 from tfspark_cnn.errors import ConfigError, SchemaError
 from tfspark_cnn.feed.columns import Column
 from tfspark_cnn.training import images, threads
-
-KEPT = 4
-"""So many networks stay in a Python worker: what a cross-validation scores with is used again and again."""
+from tfspark_cnn.training.recent import Recent
 
 _UNDECODABLE = (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError, tf.errors.DataLossError)
 
@@ -45,7 +42,7 @@ class Wanted:
     threads: int
 
 
-_loaded: OrderedDict[Wanted, Network] = OrderedDict()
+_loaded: Recent[Wanted, Network] = Recent()
 
 
 def network(wanted: Wanted, saved: Callable[[], bytes]) -> Network:
@@ -55,11 +52,7 @@ def network(wanted: Wanted, saved: Callable[[], bytes]) -> Network:
         wanted: which, and what of it.
         saved: gives the bytes of the `.keras` file.
     """
-    found = _loaded.pop(wanted, None) or Network(saved(), wanted)
-    _loaded[wanted] = found
-    while len(_loaded) > KEPT:
-        _loaded.popitem(last=False)
-    return found
+    return _loaded.get(wanted, lambda: Network(saved(), wanted))
 
 
 class Network:
