@@ -9,6 +9,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import pyarrow as pa
+
+from tfspark_cnn import env
 from tfspark_cnn.cluster import restarts, slots
 from tfspark_cnn.cluster.coordinator import Coordinator
 from tfspark_cnn.cluster.driver_nodes import DriverNodes
@@ -193,20 +196,29 @@ class Attempt:
 
 
 def driver_address(spark: Any) -> tuple[str, str]:
-    """Gives the driver's address as executors know it, and the one to listen on."""
+    """Gives the driver's address as executors know it, and the one to listen on.
+
+    TFOS_SERVER_HOST may be that of a host around this one, as of a container, so it is not listened on itself.
+    """
     conf = spark.sparkContext.getConf()
-    public = conf.get("spark.driver.host") or "127.0.0.1"
-    return public, conf.get("spark.driver.bindAddress") or public
+    own, told = conf.get("spark.driver.host") or "127.0.0.1", env.server_host()
+    return told or own, conf.get("spark.driver.bindAddress") or ("0.0.0.0" if told else own)
 
 
 def _coordinator(spark: Any, plan: Topology, secret: str) -> Coordinator:
     public, bind = driver_address(spark)
-    try:
-        return Coordinator(plan, secret=secret, bind_host=bind, public_host=public)
-    except OSError as error:
-        raise ClusterError(
-            f"the coordinator cannot listen on {bind}: {error}", hint="set spark.driver.bindAddress"
-        ) from error
+    ports = env.server_ports() or (0,)
+    refused: Exception | None = None
+    for port in ports:
+        try:
+            return Coordinator(plan, secret=secret, bind_host=bind, public_host=public, port=port)
+        except (OSError, pa.ArrowException) as error:
+            refused = error
+    named = f" at port {ports[0]} to {ports[-1]} (TFOS_SERVER_PORT)" if ports[0] else ""
+    raise ClusterError(
+        f"the coordinator cannot listen on {bind}{named}: {refused}",
+        hint="set spark.driver.bindAddress" + (", or more ports, as TFOS_SERVER_PORT=9997-9999" if named else ""),
+    ) from refused
 
 
 def _feed_events(log_dir: str | None) -> FeedEvents | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import getpass
 import itertools
+import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -432,6 +433,13 @@ class NodeContext:
         )
         return evaluator.run(self._checkpoints.as_written(), data)
 
+    def when_training_ends(self, callback: Callable[[], None]) -> None:
+        """Calls `callback`, on an evaluator, when chief and workers have returned; at once if they have.
+
+        It is called from a background thread, and should return soon.
+        """
+        self._checkpoints.when_training_ends(callback)
+
     def finish(self) -> None:
         """Called when map_fun has returned: everything that it wanted to keep is written."""
         self._checkpoints.flush()
@@ -459,6 +467,11 @@ class NodeContext:
             from tfspark_cnn.training.strategy import rest
 
             rest(self._strategy)
+
+    @property
+    def reserved_socket(self) -> socket.socket | None:
+        """The socket that keeps this node's port reserved where map_fun is to release it, or None."""
+        return None if self._release_port else self._port.sock
 
     def release_port(self) -> None:
         """Gives up the port that is held for TensorFlow. Harmless if done before."""
