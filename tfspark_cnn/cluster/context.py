@@ -433,6 +433,12 @@ class NodeContext:
         )
         return evaluator.run(self._checkpoints.as_written(), data)
 
+    def mend_keras(self) -> None:
+        """Makes Keras' `fit` work under strategies that map_fun makes by itself, too. Imports Keras."""
+        from tfspark_cnn.training.strategy import mend_keras
+
+        mend_keras(f"{self.job_name}:{self.task_index}")
+
     def when_training_ends(self, callback: Callable[[], None]) -> None:
         """Calls `callback`, on an evaluator, when chief and workers have returned; at once if they have.
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from tfspark_cnn.cluster.context import NodeContext
 from tfspark_cnn.cluster.topology import Role
+from tfspark_cnn.tensorflowonspark import keras_import
 from tfspark_cnn.tensorflowonspark.TFSparkNode import TFNodeContext
 
 
@@ -38,6 +39,7 @@ class Program:
     def __call__(self, args: Any, native: NodeContext) -> None:
         """Calls map_fun on this node."""
         ctx = TFNodeContext.of(native, working_dir=self.working_dir, leader=self.leader)
+        keras_import.mend_with(native.mend_keras)
         if isinstance(args, list):  # the arguments of a command line, for programs that parse them on the node
             sys.argv = list(args)
         if native.job_name == Role.EVALUATOR:
