@@ -75,6 +75,15 @@ def terminate_early(args, ctx):
     )  # fmt: skip
 
 
+def take_rows(args, ctx):
+    """Takes so many rows of a stream, and no more."""
+    feed, rows = ctx.get_data_feed(), []
+    while len(rows) < args["rows"] and not feed.should_stop():
+        rows += feed.next_batch(5)
+    feed.terminate()
+    _write(args["out"], ctx, rows=rows)
+
+
 def _binds(port):
     with socket.socket() as sock:
         try:

@@ -1,0 +1,28 @@
+"""The page for users of TensorFlowOnSpark: each test that it names is there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parents[3]
+PAGE = ROOT / "docs" / "migration-tensorflowonspark.md"
+NAMED = re.compile(r"`((?:unit|integration|notebooks)/[\w/]+\.py)::(\w+)`")
+
+
+def test_every_test_that_is_named_exists() -> None:
+    named = NAMED.findall(PAGE.read_text(encoding="utf-8"))
+    assert len(named) > 60
+    missing = [f"{file}::{test}" for file, test in named if not _has(ROOT / "tests" / file, test)]
+    assert missing == []
+
+
+def test_every_line_of_what_was_reported_names_a_test() -> None:
+    _, _, told = PAGE.read_text(encoding="utf-8").partition("## What was reported there")
+    lines = [line for line in told.splitlines() if line.startswith("|") and "---" not in line]
+    bare = [line for line in lines if not (NAMED.search(line) or line.endswith(("| test |", "| the same |")))]
+    assert lines and bare == []
+
+
+def _has(file: Path, test: str) -> bool:
+    return file.exists() and f"\ndef {test}(" in file.read_text(encoding="utf-8")
