@@ -125,6 +125,14 @@ def visible_gpus() -> list[str] | None:
     return None if text is None else [one.strip() for one in text.split(",") if one.strip() not in ("", "-1")]
 
 
-def use_gpus(addresses: Sequence[str]) -> None:
-    """Shows TensorFlow, in this process, the GPUs that Spark assigned; to be called before TensorFlow is imported."""
+def use_gpus(addresses: Sequence[str], *, shared: bool = False) -> None:
+    """Shows TensorFlow, in this process, the GPUs that Spark assigned; to be called before TensorFlow is imported.
+
+    Args:
+        addresses: of the GPUs; none: TensorFlow sees none.
+        shared: whether to take memory as it is needed, and leave the rest to other processes; a setting of the user's
+            wins.
+    """
     os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(addresses)
+    if shared:
+        os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")

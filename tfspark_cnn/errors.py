@@ -10,6 +10,7 @@
     │   ├── ReservationTimeout (also TimeoutError)   a node never came up
     │   ├── NodeError                      a node failed: its exception, exit code or signal
     │   ├── JobError                       Spark failed the job that holds the nodes, and none of them said why
+    │   ├── RunTimeout (also TimeoutError)  an independent run had not ended in time
     │   ├── ReplicaCountError              a strategy sees another number of replicas than the topology has
     │   ├── ClusterStopped                 used after it was stopped
     │   └── AuthenticationError            a message without the secret of the cluster
@@ -20,6 +21,7 @@
     │   └── FeedTimeout (also TimeoutError)  nothing moved for `feed_timeout` seconds
     ├── SourceError                        files of data cannot be found, read or written, or do not belong together
     │   └── CorruptFileError               the bytes of one are cut, changed, or of another format
+    ├── ExportError                        TensorFlow or a converter could not bring a network into another format
     └── CheckpointError                    a checkpoint is another run's, or its storage failed
         └── DamagedCheckpointError         its bytes are cut or changed
 
@@ -121,6 +123,10 @@ class JobError(ClusterError):
     """Spark failed the job that holds the nodes, and no node has said why."""
 
 
+class RunTimeout(ClusterError, TimeoutError):
+    """Independent runs had not ended within `timeout_s` seconds."""
+
+
 class ReplicaCountError(ClusterError):
     """A strategy sees another number of replicas than the topology has."""
 
@@ -159,6 +165,10 @@ class SourceError(TFSparkError):
 
 class CorruptFileError(SourceError):
     """The bytes of a file of data are cut, changed, or of another format than they should be."""
+
+
+class ExportError(TFSparkError):
+    """TensorFlow or a converter could not bring a network into another format."""
 
 
 class CheckpointError(TFSparkError):

@@ -59,7 +59,7 @@ def job(precision: str) -> dict[str, Any]:
             options = StrategyOptions(precision=precision)
             return multi_worker_mirrored(num_workers=1, local_gpus=0, node="chief:0", options=options)
 
-        def dataset(self, features: Any, label: Any = None, *, batch_size: int) -> Any:
+        def dataset(self, features: Any, label: Any = None, *, batch_size: int, augment: Any = None) -> Any:
             return tf.data.Dataset.from_tensor_slices((images, labels)).batch(batch_size)
 
         def callbacks(self, *own: Any) -> list[Any]:

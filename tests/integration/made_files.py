@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 import pickle
 import struct
 import tarfile
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +40,12 @@ def cifar_records(values: np.ndarray, *labels: np.ndarray) -> bytes:
     return np.concatenate([*(each.astype(np.uint8)[:, None] for each in labels), planes], axis=1).tobytes()
 
 
+def cifar10_parts(rows: int) -> dict[str, slice]:
+    """Gives each of the five files of CIFAR-10's training rows its part of so many rows, none as many as another."""
+    ends = [rows * number * (number + 1) // 30 for number in range(6)]
+    return {f"data_batch_{number}": slice(ends[number - 1], ends[number]) for number in range(1, 6)}
+
+
 def cifar_pickle(values: np.ndarray, protocol: int = 2, **labels: np.ndarray) -> bytes:
     """As Python 2 wrote them: texts are bytes."""
     planes = values.transpose(0, 3, 1, 2).reshape(len(values), -1)
@@ -53,3 +61,28 @@ def tar(files: dict[str, bytes], *, zipped: bool) -> bytes:
             member.size = len(data)
             archive.addfile(member, io.BytesIO(data))
     return buffer.getvalue()
+
+
+def brightest_of_four() -> bytes:
+    """A `.keras` file, made without Keras: of images of 2x2 the softmax of the four pixels."""
+    import h5py
+
+    def layer(kind: str, **config: object) -> dict[str, object]:
+        return {"module": "keras.layers", "class_name": kind, "config": config}
+
+    layers = [
+        layer("InputLayer", name="image", batch_shape=[None, 2, 2, 1], dtype="float32"),
+        layer("Flatten", name="flatten"),
+        layer("Dense", name="scores", units=4, activation="softmax"),
+    ]
+    network = {"module": "keras", "class_name": "Sequential", "config": {"name": "brightest", "layers": layers}}
+    weights = io.BytesIO()
+    with h5py.File(weights, "w") as file:
+        for name, value in {"0": np.eye(4, dtype=np.float32), "1": np.zeros(4, np.float32)}.items():
+            file[f"layers/dense/vars/{name}"] = value
+    body = io.BytesIO()
+    with zipfile.ZipFile(body, "w") as archive:
+        archive.writestr("metadata.json", json.dumps({"keras_version": "3.15.1"}))
+        archive.writestr("config.json", json.dumps(network))
+        archive.writestr("model.weights.h5", weights.getvalue())
+    return body.getvalue()

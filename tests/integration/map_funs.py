@@ -288,6 +288,16 @@ def fit_epochs(args, ctx):
     return len(history.history["loss"])
 
 
+def gpus_of_scoring(rows):
+    """In a Spark task: what TensorFlow would see of the GPUs."""
+    from pyspark import TaskContext
+
+    from tfspark_cnn.ml.scoring import use_assigned_gpus
+
+    use_assigned_gpus(TaskContext.get())
+    return [(os.environ["CUDA_VISIBLE_DEVICES"], os.environ["TF_FORCE_GPU_ALLOW_GROWTH"])]
+
+
 def gpus_of(args, ctx):
     return ctx.job_name, list(ctx.gpus), os.environ["CUDA_VISIBLE_DEVICES"]
 

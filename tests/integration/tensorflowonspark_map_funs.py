@@ -84,6 +84,15 @@ def take_rows(args, ctx):
     _write(args["out"], ctx, rows=rows)
 
 
+def alone(args, ctx):
+    """One of several runs."""
+    Path(args["out"], f"run-{ctx.worker_num}.json").write_text(
+        json.dumps([ctx.executor_id, ctx.num_workers, ctx.absolute_path("/x"), os.environ.get("TF_CONFIG")])
+    )
+    if args.get("fail") == ctx.worker_num:
+        raise ValueError("no such file")
+
+
 def _binds(port):
     with socket.socket() as sock:
         try:

@@ -110,10 +110,16 @@ def gpus(tmp_path_factory):
             with TFCluster.run(spark, map_funs.gpus_of, None, 4, 1, master_node="chief", eval_node=True,
                                gpus_per_node=spec) as cluster:
                 print("GPUS", cluster.shutdown())
+        print("GPUS", spark.sparkContext.parallelize([0, 1], 2).mapPartitions(map_funs.gpus_of_scoring).collect())
         """,
     )
     found = [eval(line.removeprefix("GPUS ")) for line in out.splitlines() if line.startswith("GPUS ")]
-    return dict(zip(map(str, SPECS), found, strict=True))
+    return dict(zip([*map(str, SPECS), "scoring"], found, strict=True))
+
+
+def test_a_python_worker_that_scores_sees_the_gpus_of_its_task_and_leaves_memory_to_others(gpus):
+    visible, growth = zip(*gpus["scoring"], strict=True)
+    assert sorted(len(one.split(",")) for one in visible) == [2, 2] and set(growth) == {"true"}
 
 
 @pytest.mark.parametrize("spec", SPECS)

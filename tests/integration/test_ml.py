@@ -14,7 +14,7 @@ import pytest
 from pyspark.ml import Pipeline, PipelineModel
 from pyspark.ml.evaluation import MulticlassClassificationEvaluator, RegressionEvaluator
 from pyspark.ml.feature import IndexToString, StringIndexer
-from pyspark.ml.tuning import CrossValidator, ParamGridBuilder
+from pyspark.ml.tuning import CrossValidator, ParamGridBuilder, TrainValidationSplit
 from pyspark.sql import functions as sf
 
 from tfspark_cnn.data.digits import digits
@@ -23,6 +23,9 @@ from tfspark_cnn.ml import CNNClassificationModel, CNNClassifier, CNNRegressionM
 
 pytestmark = [pytest.mark.timeout(240), pytest.mark.beside]
 
+# PySpark does not close the pool of threads in which it searches.
+_POOL = "ignore:Exception ignored in. <function Pool:pytest.PytestUnraisableExceptionWarning"
+searching = pytest.mark.filterwarnings(_POOL)
 SHAPE = [8, 8, 1]
 KERAS = """
 import json, sys
@@ -44,8 +47,8 @@ spark.stop()
 
 @pytest.fixture(scope="module")
 def rows(spark):
-    """The digits, training and held-out rows, numbered."""
-    train, test = (frame.withColumn("id", sf.monotonically_increasing_id()) for frame in digits(spark))
+    """The digits, training and held-out rows, numbered; in few partitions, as TensorFlow is imported for each."""
+    train, test = (frame.withColumn("id", sf.monotonically_increasing_id()) for frame in digits(spark, partitions=2))
     return train.cache(), test.cache()
 
 
@@ -152,8 +155,7 @@ def png(size: int) -> bytes:
     return file.getvalue()
 
 
-# PySpark does not close the pool of threads in which it searches.
-@pytest.mark.filterwarnings("ignore:Exception ignored in. <function Pool:pytest.PytestUnraisableExceptionWarning")
+@searching
 def test_a_search_in_a_pipeline_is_saved_and_scores_alike_in_another_process(spark, rows, tmp_path) -> None:
     words = ["naught", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
     named = sf.element_at(sf.array(*map(sf.lit, words)), sf.col("label").cast("int") + 1)
@@ -183,6 +185,7 @@ def test_a_search_in_a_pipeline_is_saved_and_scores_alike_in_another_process(spa
     assert again.uid == best.stages[1].uid and again.history == best.stages[1].history
 
 
+@searching
 def test_a_network_learns_numbers(rows, tmp_path) -> None:
     """How dark a digit is, from 0 to 1."""
     dark = sf.aggregate("image", sf.lit(0.0), lambda sum, pixel: sum + pixel.cast("double")) / 30
@@ -193,12 +196,15 @@ def test_a_network_learns_numbers(rows, tmp_path) -> None:
     )  # fmt: skip
     with pytest.raises(SchemaError, match=r"column 'dark': expected numbers, received 1 of 1437 rows without"):
         regressor.fit(train.withColumn("dark", sf.expr("if(id = 0, double('nan'), dark)")))
-    model = regressor.fit(train)
+    evaluator = RegressionEvaluator(labelCol="dark", metricName="rmse")
+    grid = ParamGridBuilder().addGrid(regressor.epochs, [4]).build()
+    search = TrainValidationSplit(estimator=regressor, estimatorParamMaps=grid, evaluator=evaluator, seed=1)
+    model = search.fit(train).bestModel
     assert sorted(model.history) == ["loss", "mean_absolute_error", "val_loss", "val_mean_absolute_error"]
     guess = test.agg(sf.stddev("dark")).first()[0]
     model.save(str(tmp_path / "model"))
     scored = CNNRegressionModel.load(str(tmp_path / "model")).transform(test)
-    assert RegressionEvaluator(labelCol="dark", metricName="rmse").evaluate(scored) < guess / 2
+    assert evaluator.evaluate(scored) < guess / 2
     with pytest.raises(ConfigError, match="is of another class .*CNNRegressionModel.*, expected a CNNCla"):
         CNNClassificationModel.load(str(tmp_path / "model"))
 

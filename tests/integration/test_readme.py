@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -21,7 +22,9 @@ pytestmark = pytest.mark.beside
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
-PROGRAM, ESTIMATOR, ASYNCHRONOUS = PROGRAMS = ("train_digits.py", "classify_digits.py", "train_async.py")
+PROGRAM, ESTIMATOR, ASYNCHRONOUS, INDEPENDENT = PROGRAMS = (
+    "train_digits.py", "classify_digits.py", "train_async.py", "try_rates.py",
+)  # fmt: skip
 """In the order in which they stand there."""
 PLACEHOLDER = "HOST"  # in a command that needs a cluster of one's own
 RUN_S = 150
@@ -55,6 +58,8 @@ def kind(command: Command) -> str:
         return "for a cluster"
     if command.line.startswith("make "):
         return "make"
+    if re.search("tfspark-cnn (evaluate|predict) ", command.line):
+        return "scoring"
     return "program" if PROGRAM in command.line else "command line" if "tfspark-cnn" in command.line else "unknown"
 
 
@@ -85,7 +90,7 @@ def run(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_every_command_is_of_a_kind_that_is_tested() -> None:
-    assert {kind(command) for command in commands()} == {"make", "program", "command line", "for a cluster"}
+    assert {kind(command) for command in commands()} == {"make", "program", "command line", "scoring", "for a cluster"}
     assert {language for language, _ in _FENCE.findall(README.read_text(encoding="utf-8"))} == {
         "bash", "console", "python", "text",
     }  # fmt: skip
@@ -119,11 +124,29 @@ def test_the_program_with_parameter_servers_trains_as_it_stands(folder: Path) ->
     assert len(by_epoch) == 5 and by_epoch[-1] > 0.8 > by_epoch[0]
 
 
-def test_the_program_with_the_estimator_trains_and_scores_as_it_stands(folder: Path) -> None:
+@pytest.mark.timeout(2 * RUN_S + 30)
+def test_the_program_with_the_estimator_trains_and_its_model_scores_by_the_commands(folder: Path) -> None:
     done = run(f".venv/bin/python {ESTIMATOR}", folder)
     assert done.returncode == 0, done.stderr[-4000:]
     assert re.search(r"^151,306 weights, 8 epochs in ", done.stdout, re.MULTILINE)
-    assert float(done.stdout.split("accuracy ")[-1]) > 0.9
+    accuracy = float(done.stdout.split("accuracy ")[-1])
+    assert accuracy > 0.9
+    assert (folder / "digits" / "1" / "saved_model.pb").stat().st_size > 0
+    judge, score = of_kind("scoring")
+    planned = run(f"{score.line} --dry-run", folder)  # predict is as slow, and has a test of its own
+    assert planned.returncode == 0, planned.stderr
+    judged = run(f"{judge.line} --json", folder)
+    assert judged.returncode == 0, judged.stderr
+    assert json.loads(judged.stdout)["accuracy"] == pytest.approx(accuracy, abs=0.005)
+
+
+@pytest.mark.timeout(RUN_S + 30)
+def test_the_program_with_independent_runs_tells_what_each_gave(folder: Path) -> None:
+    done = run(f".venv/bin/python {INDEPENDENT}", folder)
+    assert done.returncode == 0, done.stderr[-4000:]
+    told = re.findall(r"^\{'units': (\d+), 'rate': ([\d.]+)\} (0\.\d+)$", done.stdout, re.MULTILINE)
+    assert [one[:2] for one in told] == [("16", "0.001"), ("16", "0.01"), ("64", "0.001"), ("64", "0.01")]
+    assert float(told[3][2]) > float(told[0][2]), "more units and a higher rate learn faster"
 
 
 @pytest.mark.parametrize("command", of_kind("command line"), ids=lambda command: command.line)

@@ -97,9 +97,9 @@ class Made:
         return folder
 
     def archives(self, kind: str, *, zipped: bool) -> None:
-        halves = {"1": slice(0, 17), "2": slice(17, ROWS)}
-        binary = {f"b/data_batch_{n}.bin": made_files.cifar_records(IMAGES[p], LABELS[p]) for n, p in halves.items()}
-        pickled = {f"p/data_batch_{n}": made_files.cifar_pickle(IMAGES[p], labels=LABELS[p]) for n, p in halves.items()}
+        parts = made_files.cifar10_parts(ROWS)
+        binary = {f"b/{name}.bin": made_files.cifar_records(IMAGES[p], LABELS[p]) for name, p in parts.items()}
+        pickled = {f"p/{name}": made_files.cifar_pickle(IMAGES[p], labels=LABELS[p]) for name, p in parts.items()}
         hundred = {"c/train": made_files.cifar_pickle(IMAGES, coarse_labels=COARSE, fine_labels=LABELS)}
         for name, read, files in (("10 binary", cifar10, binary), ("10", cifar10, pickled), ("100", cifar100, hundred)):
             path = made_files.write(self.root / f"{name} {kind}.tar", made_files.tar(files, zipped=zipped))
@@ -241,9 +241,9 @@ def test_named_sources_give_training_and_test_rows_from_0_to_1(spark, tmp_path: 
     for part, prefix in ((slice(0, 20), "train"), (slice(20, ROWS), "t10k")):
         if name == "mnist":
             made_files.write_mnist(tmp_path, IMAGES[part], LABELS[part], zipped=True, prefix=prefix)
-        else:
-            batch = {"train": "data_batch_1.bin", "t10k": "test_batch.bin"}[prefix]
-            made_files.write(tmp_path / batch, made_files.cifar_records(IMAGES[part], LABELS[part]))
+            continue
+        for batch, rows in (made_files.cifar10_parts(20) if prefix == "train" else {"test_batch": part}).items():
+            made_files.write(tmp_path / f"{batch}.bin", made_files.cifar_records(IMAGES[rows], LABELS[rows]))
     found = source(name).load()(spark, folder=str(tmp_path), test_fraction=0.5, seed=0, partitions=2)
     for frame, part in zip(found, (slice(0, 20), slice(20, ROWS)), strict=True):
         table = frame.toArrow()

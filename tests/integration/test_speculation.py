@@ -1,4 +1,4 @@
-"""Spark runs a straggling feeder twice at the same time: each row counts once.
+"""Spark runs a straggling task twice at the same time: each row of a feeder counts once, and a run begins once.
 
 Spark never puts a speculative copy on the host of the straggler, so this needs two hosts: loopback has many addresses,
 and a standalone cluster takes them for hosts.
@@ -25,8 +25,12 @@ SPARK_CLASS = Path(pyspark.__file__).parent / "bin" / "spark-class"
 HOSTS = ("127.0.0.1", "127.0.0.2")
 
 BODY = """
+from pathlib import Path
 from feed_map_funs import read_columns
 from map_funs import AwaitTwin
+from run_map_funs import slow_until
+from tfspark_cnn import run_parallel
+from tfspark_cnn.cluster.runs import Answer, Runs
 
 spark = session("{master}", spark__speculation="true", spark__speculation__interval="50ms",
                 spark__speculation__minTaskRuntime="50ms", spark__speculation__quantile="0.25",
@@ -37,6 +41,17 @@ data = spark.range(0, 1200, 1, 6).mapInArrow(AwaitTwin("{marks}"), "id long")
 with TFCluster.run(spark, read_columns, dict(columns=["id"]), 2, input_mode=InputMode.SPARK) as cluster:
     cluster.train(data, num_epochs=2)
     print("ROWS", [node["rows"] for node in cluster.shutdown()], flush=True)
+
+ask, copies = Runs.ask, Path("{copies}")
+
+def noted(runs, number, **how):
+    answer, news = ask(runs, number, **how)
+    if answer is Answer.WAIT:
+        (copies / "waits").touch()
+    return answer, news
+
+Runs.ask = noted
+print("RUNS", run_parallel(spark, slow_until, str(copies), 4), flush=True)
 spark.stop()
 """
 
@@ -77,11 +92,14 @@ def master(tmp_path) -> Iterator[str]:
         yield url
 
 
-def test_a_feeder_that_spark_runs_twice_at_once_sends_each_row_once(tmp_path, master):
-    marks = tmp_path / "marks"
+def test_rows_of_a_feeder_and_a_run_that_spark_begins_twice_at_once_count_once(tmp_path, master):
+    marks, copies = tmp_path / "marks", tmp_path / "copies"
     marks.mkdir()
-    out = programs.run(tmp_path, BODY.format(master=master, marks=marks))
-    nodes = eval(out.partition("ROWS ")[2])
+    copies.mkdir()
+    out = programs.run(tmp_path, BODY.format(master=master, marks=marks, copies=copies))
+    nodes, runs = (eval(re.search(rf"^{word} (.*)$", out, re.MULTILINE)[1]) for word in ("ROWS", "RUNS"))
     for epoch in zip(*nodes, strict=True):
         assert sorted(row for node in epoch for (row,) in node) == list(range(1200))
     assert len(list(marks.iterdir())) >= 2, "two tries of the straggler were at work at the same time"
+    assert runs == [0, 1, 2, 3] and (copies / "waits").exists(), "a second try of the slow run waited for the first"
+    assert (copies / "0").read_text() == "x"

@@ -12,8 +12,8 @@ import pytest
 import tensorflowonspark_map_funs as map_funs
 from test_rdd import SIZES, rdd_of
 
-from tfspark_cnn.errors import NodeError, TopologyError
-from tfspark_cnn.tensorflowonspark import TFCluster
+from tfspark_cnn.errors import NodeError, SlotsError, TopologyError
+from tfspark_cnn.tensorflowonspark import TFCluster, TFParallel
 
 pytestmark = [pytest.mark.timeout(120), pytest.mark.beside]
 
@@ -108,6 +108,16 @@ def test_what_tensorflow_2_has_not_says_what_to_use(spark, tmp_path):
     assert found["version"].startswith("2.")
     with pytest.raises(TopologyError, match="expected 'chief' or None; did you mean 'chief'"):
         TFCluster.run(spark.sparkContext, map_funs.use_what_is_gone, {}, 2, 0, master_node="cheif")
+
+
+def test_parallel_runs_are_numbered_and_may_be_more_than_slots_without_a_barrier(spark, tmp_path):
+    TFParallel.run(spark.sparkContext, map_funs.alone, {"out": str(tmp_path)}, 3)
+    assert told(tmp_path) == {f"run-{n}": [n, 3, "file:///x", None] for n in range(3)}
+    with pytest.raises(SlotsError):
+        TFParallel.run(spark.sparkContext, map_funs.alone, {"out": str(tmp_path)}, 7)
+    with pytest.raises(NodeError, match="no such file") as caught:
+        TFParallel.run(spark.sparkContext, map_funs.alone, {"out": str(tmp_path), "fail": 6}, 7, use_barrier=False)
+    assert caught.value.node == "run:6" and told(tmp_path)["run-6"][:2] == [6, 7]
 
 
 THEIRS = """

@@ -22,7 +22,7 @@ _PART = ".part."
 _NOBODY = "-"
 
 _ATOMIC_PUT = {"s3", "s3a", "gcs", "gs", "abfs", "abfss", "az"}
-"""Stores in which an object is there when its upload has ended, and not before. Moving there is a copy: no gain."""
+"""Stores of objects, by their names in `pyarrow.fs` and fsspec."""
 
 _CURES = (
     ({errno.ENOSPC, errno.EDQUOT, errno.EFBIG}, ("no space",), "free space there, keep fewer checkpoints, or use"),
@@ -73,6 +73,11 @@ def _cure(error: Exception) -> str:
     return next(by_number, None) or next(by_text, _OTHERWISE)
 
 
+def puts_are_atomic(filesystem: Any) -> bool:
+    """Tells whether a file is there when its upload has ended, and not before; then moving it is a copy: no gain."""
+    return filesystem.type_name.removeprefix("py::").removeprefix("fsspec+") in _ATOMIC_PUT
+
+
 class Folder:
     """The files of one folder, which is made by the first `put`. Safe to use from several threads and processes.
 
@@ -88,8 +93,7 @@ class Folder:
             found, path = found.base_fs, f"{found.base_path.rstrip('/')}/{path.lstrip('/')}"
         self._fs, self._path = found, path.rstrip("/")
         self._is_local = isinstance(found, pafs.LocalFileSystem)
-        kind = found.type_name.removeprefix("py::").removeprefix("fsspec+")
-        self._puts_are_atomic = kind in _ATOMIC_PUT
+        self._puts_are_atomic = puts_are_atomic(found)
 
     def names(self) -> list[str]:
         """Gives the names of its files that are whole; none where the folder is not there yet."""

@@ -12,6 +12,10 @@ from collections.abc import Sequence
 
 import typer
 
+from tfspark_cnn.cli.data import data
+from tfspark_cnn.cli.evaluate import evaluate
+from tfspark_cnn.cli.export import export
+from tfspark_cnn.cli.predict import predict
 from tfspark_cnn.cli.train import train
 from tfspark_cnn.cli.version import version
 from tfspark_cnn.errors import ConfigError, TFSparkError
@@ -25,6 +29,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("train")(train)
+app.command("export")(export)
+app.command("evaluate")(evaluate)
+app.command("predict")(predict)
+app.command("data")(data)
 app.command("version")(version)
 
 

@@ -22,6 +22,7 @@ from tfspark_cnn.cluster.node_feeds import NodeFeeds
 from tfspark_cnn.cluster.node_plan import NodePlan
 from tfspark_cnn.cluster.ports import HeldPort
 from tfspark_cnn.cluster.strategy_options import PACK_BYTES, Communication, GradientFormat, StrategyOptions
+from tfspark_cnn.cluster.topology import DATA_ROLES
 from tfspark_cnn.errors import ConfigError
 from tfspark_cnn.feed.columns import OnBadImage, chosen
 from tfspark_cnn.feed.data_feed import DataFeed
@@ -58,7 +59,7 @@ class NodeContext:
         seed: of shuffling.
     """
 
-    def __init__(self, plan: NodePlan, *, link: Link, feeds: NodeFeeds, held_port: HeldPort) -> None:
+    def __init__(self, plan: NodePlan, *, link: Link, feeds: NodeFeeds, held_port: HeldPort | None) -> None:
         self.executor_id = self.worker_num = plan.node.number
         self.job_name = plan.node.role.value
         self.task_index = plan.node.index
@@ -117,7 +118,7 @@ class NodeContext:
             >>> with ctx.strategy(precision="mixed_bfloat16").scope():    # doctest: +SKIP
             ...     model = keras.Sequential([...])
         """
-        if self.job_name not in ("chief", "worker"):
+        if self.job_name not in DATA_ROLES:
             raise ConfigError(
                 f"{self.job_name}:{self.task_index} asked for a training strategy, which chief and workers have",
                 hint="look at ctx.job_name first",
@@ -143,7 +144,7 @@ class NodeContext:
 
         self._link.send(Joining(self._link.node))
         strategy = multi_worker_mirrored(
-            num_workers=self.num_workers,
+            num_workers=len(self._plan.topology.trainers),
             local_gpus=len(self.gpus),
             node=f"{self.job_name}:{self.task_index}",
             options=options,
@@ -386,7 +387,7 @@ class NodeContext:
             own=own,
             rows_trained=lambda: self._feeds.rows_taken,
             rows_skipped=lambda: self._feeds.rows_skipped,
-            num_workers=self.num_workers,
+            num_workers=len(self._plan.topology.trainers),
             session=self._checkpoints.session(checkpoints),
             checkpoints=checkpoints or _CHECKPOINTS,
         )
@@ -477,11 +478,12 @@ class NodeContext:
     @property
     def reserved_socket(self) -> socket.socket | None:
         """The socket that keeps this node's port reserved where map_fun is to release it, or None."""
-        return None if self._release_port else self._port.sock
+        return None if self._release_port or self._port is None else self._port.sock
 
     def release_port(self) -> None:
         """Gives up the port that is held for TensorFlow. Harmless if done before."""
-        self._port.release()
+        if self._port is not None:
+            self._port.release()
 
     def absolute_path(self, path: str) -> str:
         """Gives a path with its file system, as TensorFlowOnSpark does.
@@ -501,12 +503,13 @@ class NodeContext:
         return f"{self.defaultFS}/{path}"
 
 
-def serve_variables(held: HeldPort) -> None:
+def serve_variables(held: HeldPort | None) -> None:
     """Starts the server of a ps node. It serves until its process ends."""
     from tfspark_cnn.training import server
 
     server.serve()
-    held.release()
+    if held is not None:
+        held.release()
 
 
 def _checked_how(on_bad_image: str, augment: object) -> dict[str, Any]:

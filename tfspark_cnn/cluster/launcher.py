@@ -22,6 +22,9 @@ _PYTHON_ERROR = re.compile(
     r"(?!org\.|java\.|scala\.|pyspark\.)[A-Za-z_][\w.]*(Error|Exception|Interrupt|Exit|Timeout)(: |$)"
 )
 
+_CALLING = "An error occurred while calling "
+"""What py4j puts before what Java says."""
+
 
 @dataclass
 class Launch:
@@ -122,7 +125,8 @@ def own_error(error: BaseException) -> TFSparkError | None:
 
 def brief(error: BaseException) -> str:
     """Gives the line of a Spark error that says what went wrong, without the stacks of the JVM."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    lines = [line.strip().removeprefix(": ") for line in str(error).splitlines() if line.strip()]
+    lines = [line for line in lines if not line.startswith(_CALLING)] or lines
     python = [line for line in lines if _PYTHON_ERROR.match(line)]
     lost = [line for line in lines if policy.EXECUTOR_LOST in line]
     return (lost or python[::-1] or lines or [type(error).__name__])[0][:2000]

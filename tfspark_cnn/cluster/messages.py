@@ -234,6 +234,25 @@ class Detached(Message):
     queue: str
 
 
+@dataclass(frozen=True)
+class Asking(Message):
+    """A Spark task asks whether the run of its number begins there; `task` is Spark's number of this try of it."""
+
+    task: int
+    host: str
+
+
+@dataclass(frozen=True)
+class RunEnded(Message):
+    """The process of a run has ended without a result, in that try of its Spark task.
+
+    `failure` holds the fields of a `Failed`; None: it was told to end, or its line broke.
+    """
+
+    task: int
+    failure: dict[str, Any] | None = None
+
+
 # --- coordinator -> node ---------------------------------------------------------------------------------------------
 
 
@@ -351,9 +370,9 @@ _KINDS = {
     kind.__name__: kind
     for kind in (
         Reserved, Entered, Report, Returned, Failed, Exited, Arrived, Joining, Created, Position, Warned, Attached,
-        Received, Consumed, Detached, Resumed, Saved, Evaluated, FeedOpened, ReceivedSeen, StepsReady, FeedComplete,
-        ReaderAgreed, QueueClosed, CheckpointWritten, TrainingOver, StopTraining, BarrierPassed, Restarting,
-        TrainingEnded, Dismissed, Leave, Abort, Alive,
+        Received, Consumed, Detached, Resumed, Saved, Evaluated, Asking, RunEnded, FeedOpened, ReceivedSeen,
+        StepsReady, FeedComplete, ReaderAgreed, QueueClosed, CheckpointWritten, TrainingOver, StopTraining,
+        BarrierPassed, Restarting, TrainingEnded, Dismissed, Leave, Abort, Alive,
     )
 }  # fmt: skip
 

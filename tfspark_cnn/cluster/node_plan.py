@@ -67,8 +67,9 @@ class NodePlan:
         gpus: addresses of the GPUs it may use.
         payload: `(map_fun, args)`, pickled by cloudpickle; `map_fun` may be `"module:function"`.
         options: common to all nodes.
-        port_fd: descriptor of the held port.
+        port_fd: descriptor of the held port; None: of a run, which needs none.
         working_dir: of the Spark task.
+        runs: how many independent runs there are, of which this is one; 0: it is a node of a cluster.
     """
 
     node: Node
@@ -78,8 +79,9 @@ class NodePlan:
     gpus: tuple[str, ...]
     payload: bytes = field(repr=False)
     options: RunOptions
-    port_fd: int
+    port_fd: int | None
     working_dir: str
+    runs: int = 0
 
     @property
     def neighbours(self) -> int:

@@ -27,6 +27,7 @@ from tfspark_cnn.cluster.link import Link
 from tfspark_cnn.cluster.messages import Abort, Entered, Leave, Returned
 from tfspark_cnn.cluster.node_feeds import NodeFeeds
 from tfspark_cnn.cluster.node_plan import NodePlan
+from tfspark_cnn.cluster.run_context import RunContext
 from tfspark_cnn.cluster.supervisor import EXIT_ABORTED, LEAVE_GRACE_S
 from tfspark_cnn.cluster.topology import Role
 from tfspark_cnn.errors import MapFunError, TFSparkError
@@ -83,7 +84,7 @@ def _outcome(
             may_leave.wait()  # for the coordinator: all others have returned; losing it ends this process
             return {"result": cloudpickle.dumps(None)}
         map_fun, args = resolve(plan.payload)
-        ctx = NodeContext(plan, link=link, feeds=feeds, held_port=held)
+        ctx = (RunContext if plan.runs else NodeContext)(plan, link=link, feeds=feeds, held_port=held)
         link.send(Entered(plan.node.number, pid=os.getpid(), inbox=feeds.location))
         result = {"result": _pickled(map_fun(args, ctx))}
         ctx.finish()

@@ -128,7 +128,8 @@ def command(plan: NodePlan) -> Command:
         "PYTHONUNBUFFERED": "1",
     }
     argv = [sys.executable, "-m", "tfspark_cnn.cluster.node_process"]
-    return Command(argv, stdin=pickle.dumps(plan), environment=variables, inherit=(plan.port_fd,))
+    inherit = () if plan.port_fd is None else (plan.port_fd,)
+    return Command(argv, stdin=pickle.dumps(plan), environment=variables, inherit=inherit)
 
 
 def ended(number: int, host: str, outcome: Outcome) -> Exited | Failed:

@@ -88,6 +88,6 @@ def hold(port: int = 0) -> HeldPort:
     return HeldPort(sock)
 
 
-def inherited(fd: int) -> HeldPort:
-    """Takes over a held port from the parent process."""
-    return HeldPort(socket.socket(fileno=fd))
+def inherited(fd: int | None) -> HeldPort | None:
+    """Takes over a held port from the parent process; None where it holds none."""
+    return None if fd is None else HeldPort(socket.socket(fileno=fd))

@@ -33,7 +33,9 @@ class Slots:
         return self.total - self.held
 
 
-def shortage(slots: Slots, *, nodes: int, feeders: int, master: str, task_cpus: int) -> SlotsError | None:
+def shortage(
+    slots: Slots, *, nodes: int, feeders: int, master: str, task_cpus: int, what: str = "node"
+) -> SlotsError | None:
     """Gives the error if the slots do not do, or None.
 
     Example:
@@ -44,7 +46,7 @@ def shortage(slots: Slots, *, nodes: int, feeders: int, master: str, task_cpus: 
     need = nodes + feeders
     if slots.free >= need:
         return None
-    parts = f"{nodes} node{'s' * (nodes != 1)}" + (f" and {feeders} feeder" if feeders else "")
+    parts = f"{nodes} {what}{'s' * (nodes != 1)}" + (f" and {feeders} feeder" if feeders else "")
     held = f" ({slots.held} of them held by other clusters)" if slots.held else ""
     return SlotsError(
         f"Spark has {slots.total} slots{held}, expected at least {need + slots.held}: {parts}",
@@ -87,7 +89,9 @@ def check_static(conf: dict[str, str]) -> None:
         )
 
 
-def check(sc: Any, *, nodes: int, feeders: int, profile: Any, patience_s: float | None = None) -> Slots:
+def check(
+    sc: Any, *, nodes: int, feeders: int, profile: Any, patience_s: float | None = None, what: str = "node"
+) -> Slots:
     """Makes sure that the nodes and a feeder fit, waiting for executors that are still registering.
 
     Args:
@@ -97,6 +101,7 @@ def check(sc: Any, *, nodes: int, feeders: int, profile: Any, patience_s: float 
         profile: ResourceProfile of the nodes, or None.
         patience_s: how long slots are waited for; None: as long as Spark would for executors that are missing, and for
             a moment where all are there and other clusters hold them.
+        what: what the error calls a node.
 
     Raises:
         SlotsError: they do not fit.
@@ -113,7 +118,7 @@ def check(sc: Any, *, nodes: int, feeders: int, profile: Any, patience_s: float 
         slots, final = Slots(promised, slots.held), True
     began = time.monotonic()
     while True:
-        error = shortage(slots, nodes=nodes, feeders=feeders, master=sc.master, task_cpus=task_cpus)
+        error = shortage(slots, nodes=nodes, feeders=feeders, master=sc.master, task_cpus=task_cpus, what=what)
         if error is None:
             return slots
         complete = final or (promised is not None and slots.total >= promised)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import inspect
 import itertools
 import logging
 import secrets
-import sys
 import time
 import weakref
 from collections import deque
@@ -17,10 +15,7 @@ from enum import IntEnum
 from types import TracebackType
 from typing import Any, TypeVar
 
-import cloudpickle
-
-from tfspark_cnn import env
-from tfspark_cnn.cluster import feed_data, policy, restarts, slots, streams, topology
+from tfspark_cnn.cluster import application, feed_data, map_fun_payload, policy, restarts, slots, streams, topology
 from tfspark_cnn.cluster.attempts import Attempt, AttemptReport, Blueprint, driver_address
 from tfspark_cnn.cluster.coordinator import Coordinator, addresses
 from tfspark_cnn.cluster.feed_job import FeedJob
@@ -36,7 +31,6 @@ from tfspark_cnn.errors import (
     ClusterStopped,
     ConfigError,
     FeedTimeout,
-    MapFunError,
     TFSparkError,
 )
 from tfspark_cnn.feed.inference import Inference
@@ -192,15 +186,15 @@ class TFCluster:
             NodeError: a node failed meanwhile.
         """
         began = time.monotonic()
-        spark = _session(sc)
-        _use_this_python(spark.sparkContext)
+        spark = application.session(sc)
+        application.use_this_python(spark.sparkContext)
         plan = topology.plan(num_executors, num_ps=num_ps, master_node=master_node, eval_node=eval_node)
         gpu_counts = topology.gpu_counts(gpus_per_node)
         fed = _input_mode(input_mode) is InputMode.SPARK
         _check(reservation_timeout=reservation_timeout, tensorboard=tensorboard, log_dir=log_dir)
         _check_restarts(max_restarts, model_dir)
-        payload = _payload(map_fun, tf_args)
-        profile = resource_profile or _profile(spark, gpu_counts if gpus_per_node is not None else {})
+        payload = map_fun_payload.pickled(map_fun, tf_args)
+        profile = resource_profile or application.gpu_profile(spark, gpu_counts if gpus_per_node is not None else {})
         on_driver = _on_driver(plan) if driver_ps_nodes else ()
         slots.check(spark.sparkContext, nodes=len(plan) - len(on_driver), feeders=int(fed), profile=profile)
         options = RunOptions(
@@ -211,7 +205,7 @@ class TFCluster:
             queues=tuple(dict.fromkeys([*queues, "validation"])),
             log_dir=log_dir,
             model_dir=model_dir,
-            default_fs=_default_fs(spark),
+            default_fs=application.default_fs(spark),
             seed=seed,
             cache=_cache(cache, cache_bytes),
             cache_bytes=cache_bytes,
@@ -785,30 +779,6 @@ class TFCluster:
             )
 
 
-def _session(sc: Any) -> Any:
-    from pyspark.sql import SparkSession
-
-    if isinstance(sc, SparkSession):
-        return sc
-    if hasattr(sc, "parallelize") and hasattr(sc, "_jsc"):
-        return SparkSession(sc)
-    raise ConfigError(
-        f"sc is a {type(sc).__name__}, expected a SparkContext or a SparkSession",
-        hint="pass spark = SparkSession.builder.getOrCreate()",
-    )
-
-
-def _use_this_python(sc: Any) -> None:
-    """Lets executors of a local master run the interpreter that we run in, unless they were told another.
-
-    Spark's default is the `python3` of the search path, which on a laptop is seldom the one of the virtual environment.
-    """
-    told = env.get("PYSPARK_PYTHON") or sc.getConf().get("spark.pyspark.python")
-    if sc.master.startswith("local") and not told and sc.pythonExec != sys.executable:
-        log.info("executors use %s; set PYSPARK_PYTHON for another", sys.executable)
-        sc.pythonExec = sys.executable
-
-
 def _input_mode(value: int) -> InputMode:
     try:
         return InputMode(value)
@@ -843,51 +813,6 @@ def _check_restarts(max_restarts: object, model_dir: str | None) -> None:
         raise ConfigError(f"max_restarts is {max_restarts!r}, expected 0 or more", hint="pass max_restarts=3")
     if max_restarts and not model_dir:
         log.warning("without model_dir there are no checkpoints: after a failure training begins from the first step")
-
-
-def _payload(map_fun: Any, tf_args: Any) -> bytes:
-    if isinstance(map_fun, str):
-        module, colon, function = map_fun.partition(":")
-        if not (module and colon and function):
-            raise MapFunError(f"map_fun is {map_fun!r}, expected 'package.module:function'", hint="name the function")
-    elif not callable(map_fun):
-        raise MapFunError(f"map_fun is a {type(map_fun).__name__}, expected a function of (args, ctx)")
-    else:
-        _check_signature(map_fun)
-    try:
-        payload: bytes = cloudpickle.dumps((map_fun, tf_args))
-    except Exception as error:  # pickling runs the user's code, which raises what it likes
-        raise MapFunError(
-            f"map_fun or its args cannot be pickled: {type(error).__name__}: {error}",
-            hint="make locks, sessions, SparkContexts and open files inside map_fun, not outside of it",
-        ) from error
-    return payload
-
-
-def _check_signature(map_fun: Callable[..., Any]) -> None:
-    try:
-        inspect.signature(map_fun).bind(None, None)
-    except TypeError as error:
-        raise MapFunError(f"map_fun cannot be called as map_fun(args, ctx): {error}") from error
-    except ValueError:  # a builtin without a signature: the node will tell
-        return
-
-
-def _default_fs(spark: Any) -> str:
-    found = spark.sparkContext._jsc.hadoopConfiguration().get("fs.defaultFS")
-    return "file://" if found in (None, "file:///") else str(found)
-
-
-def _profile(spark: Any, gpu_counts: Mapping[Any, int | None]) -> Any:
-    """Gives a profile that asks for as many GPUs per task as any role wants, or None if the application's will do."""
-    wanted = max((count or 0 for count in gpu_counts.values()), default=0)
-    configured = spark.sparkContext.getConf().get("spark.task.resource.gpu.amount")
-    if not wanted or (configured and float(configured) == wanted):
-        return None
-    from pyspark.resource import ResourceProfileBuilder, TaskResourceRequests
-
-    cpus = int(spark.sparkContext.getConf().get("spark.task.cpus", "1"))
-    return ResourceProfileBuilder().require(TaskResourceRequests().cpus(cpus).resource("gpu", wanted)).build
 
 
 def _end(coordinator: Coordinator, launch: Launch) -> None:

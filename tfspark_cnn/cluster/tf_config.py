@@ -41,14 +41,15 @@ def visible_devices(gpu_addresses: Sequence[str], limit: int | None) -> tuple[st
     return tuple(gpu_addresses if limit is None else gpu_addresses[:limit])
 
 
-def node_environment(spec: ClusterSpec, node: Node, gpus: Sequence[str]) -> dict[str, str]:
-    """Gives the variables that make a process this node.
+def node_environment(spec: ClusterSpec, node: Node, gpus: Sequence[str]) -> dict[str, str | None]:
+    """Gives the variables that make a process this node; None: one that it must not have.
 
     `TF_GRPC_REUSE_PORT` lets TensorFlow bind the port that is still held for it. Without GPUs
-    `CUDA_VISIBLE_DEVICES` is "-1": TensorFlow would otherwise take every GPU of the host.
+    `CUDA_VISIBLE_DEVICES` is "-1": TensorFlow would otherwise take every GPU of the host. A run that is of no
+    cluster has no `TF_CONFIG`.
     """
     return {
-        "TF_CONFIG": tf_config(spec, node),
+        "TF_CONFIG": tf_config(spec, node) if spec else None,
         "TF_GRPC_REUSE_PORT": "true",
         "CUDA_VISIBLE_DEVICES": ",".join(gpus) if gpus else "-1",
     }

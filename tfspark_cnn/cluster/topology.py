@@ -6,7 +6,7 @@ The order of roles over node numbers is ps, then the chief, then the evaluator, 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -20,9 +20,13 @@ class Role(StrEnum):
     WORKER = "worker"
     PS = "ps"
     EVALUATOR = "evaluator"
+    RUN = "run"  # alone: of no cluster
 
 
-DATA_ROLES = (Role.CHIEF, Role.WORKER)
+CLUSTER_ROLES = (Role.CHIEF, Role.WORKER, Role.PS, Role.EVALUATOR)
+"""The roles that a cluster has."""
+
+DATA_ROLES = (Role.CHIEF, Role.WORKER, Role.RUN)
 """The roles that train."""
 
 
@@ -98,6 +102,16 @@ class Topology:
     def may_restart(self, number: int) -> bool:
         """Tells whether the cluster goes on without a node until its process runs again."""
         return self.asynchronous and self.nodes[number].role is Role.WORKER
+
+    @classmethod
+    def of_runs(cls, numbers: Iterable[int]) -> Topology:
+        """Gives the topology of independent runs, or that of one of them alone.
+
+        Example:
+            >>> [node.name for node in Topology.of_runs([0, 1])]
+            ['run:0', 'run:1']
+        """
+        return cls(tuple(Node(number, Role.RUN, number) for number in numbers))
 
     def share_of(self, number: int) -> int | None:
         """Gives the place of a node among the data nodes, or None for one that gets no rows."""
@@ -182,13 +196,13 @@ def gpu_counts(gpus_per_node: int | Mapping[str, int] | None) -> dict[Role, int 
         1
     """
     if gpus_per_node is None:
-        return {role: None if role in DATA_ROLES else 0 for role in Role}
+        return {role: None if role in DATA_ROLES else 0 for role in CLUSTER_ROLES}
     if not isinstance(gpus_per_node, Mapping):
         _check_count("gpus_per_node", gpus_per_node, least=0)
-        return {role: gpus_per_node if role in DATA_ROLES else 0 for role in Role}
+        return {role: gpus_per_node if role in DATA_ROLES else 0 for role in CLUSTER_ROLES}
     for role, count in gpus_per_node.items():
-        if role not in list(Role):
-            known = ", ".join(Role)
+        if role not in CLUSTER_ROLES:
+            known = ", ".join(CLUSTER_ROLES)
             raise TopologyError(f"gpus_per_node names the unknown role {role!r}", hint=f"use one of {known}")
         _check_count(f"gpus_per_node[{role!r}]", count, least=0)
-    return {role: gpus_per_node.get(role, 0) for role in Role}
+    return {role: gpus_per_node.get(role, 0) for role in CLUSTER_ROLES}

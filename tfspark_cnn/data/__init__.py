@@ -10,6 +10,7 @@
 | CSV files of pixels | `pixels.pixels` |
 | Parquet, Delta, Hive, JDBC | Spark: `spark.read.parquet(...)`, `spark.table(...)`; `Column` says what a column is |
 
+`published` says where the files of MNIST, Fashion-MNIST and CIFAR are and what their sums, `download` brings them.
 Each gives a DataFrame with `image binary` and `label bigint` (the digits: `image array<float>`) for `cluster.train`.
 Nodes of `InputMode.TENSORFLOW` read files themselves: `shares.share_of` gives each node its own.
 

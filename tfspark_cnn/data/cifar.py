@@ -1,7 +1,8 @@
 """CIFAR-10 and CIFAR-100, 32x32 colour images: the binary version and the Python version, as archive or unpacked.
 
 A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009; https://www.cs.toronto.edu/~kriz/cifar.html
-has both versions as .tar.gz.
+has both versions as .tar.gz. All five files of CIFAR-10's training rows must be there; one file by its own path may be
+read alone.
 
 Rows are `image binary` (3,072 bytes: height, width, channels, row-major; the files have channels first), `label bigint`
 and `name string`, and for CIFAR-100 `coarse_label bigint` before `label`, its superclass. An archive is read by one
@@ -53,12 +54,12 @@ def cifar10(spark: SparkSession, path: Path, *, train: bool = True) -> DataFrame
 
     Args:
         spark: the session that the DataFrame belongs to.
-        path: an archive, plain or gzip, of the binary or the Python version; the folder that was in it; or one file
-            of that folder.
+        path: an archive, plain or gzip, of the binary or the Python version; a folder with an archive under its own
+            name; the folder that was in it; or one file of that folder.
         train: whether the training rows, or the test rows.
 
     Raises:
-        SourceError: nothing of the kind is there.
+        SourceError: nothing of the kind is there, or not all, or it is there twice; of an archive when it is read.
     """
     return _frame(spark, path, CIFAR10, train=train)
 
@@ -72,7 +73,7 @@ def read_file(file: CifarFile) -> Iterator[pa.RecordBatch]:
     """Gives the rows of a file; in a Spark task.
 
     Raises:
-        CorruptFileError: it is cut, changed, or of another format.
+        CorruptFileError: it is cut, changed, or of another format, or files are missing in an archive.
     """
     to_batch = partial(image_batch, names=file.kind.names, where=file.uri)
     with storage.opened(file.uri) as stream:
@@ -94,11 +95,18 @@ def _files(path: str, kind: Kind, *, train: bool) -> list[str]:
     if [one.uri for one in found] == [path]:
         return [path]
     batches = [one.uri for one in found if kind.holds(one.name, train=train)]
+    batches = batches or [one.uri for one in found if kind.is_archive(one.name)][:1]  # both versions have the same rows
     if not batches:
         received = ", ".join(one.name for one in found) or "no file"
         raise SourceError(
             f"expected files of {kind.name} as {kind.example(train=train)} in {path}, received {received}",
-            hint="pass the archive itself, or the folder that was in it",
+            hint="pass the archive itself, its folder, or the folder that was in it",
+        )
+    faults = kind.faults((one.name for one in found), train=train)
+    if faults:
+        raise SourceError(
+            f"expected each file of {kind.name} once in {path}, received {faults}",
+            hint="copy what is missing into the folder, take out other versions, or pass the path of one file",
         )
     return batches
 
@@ -117,6 +125,11 @@ def _archived(stream: IO[bytes], file: CifarFile) -> Iterator[Rows]:
             f"expected files of {file.kind.name} as {file.kind.example(train=file.train)} in {file.uri}, "
             f"received {', '.join(seen) or 'an empty archive'}",
             hint="see that it is the archive of this data set",
+        )
+    faults = file.kind.faults(seen, train=file.train)
+    if faults:  # tarfile takes an archive that is cut between two of its files for a whole one
+        raise CorruptFileError(
+            f"{file.uri}: expected each file of {file.kind.name} once, received {faults}", hint=storage.COPY_AGAIN
         )
 
 

@@ -9,7 +9,8 @@ Example:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -34,32 +35,54 @@ class Kind:
 
     Attributes:
         name: as its authors call it.
-        training: pattern of the files with training rows, without their ending.
-        test: of the one with test rows.
+        training: names of the files with training rows, without their ending.
+        test: of those with test rows.
         labels: columns, in the order of their bytes in a record, with their keys in a pickle.
         names: of the classes that `label` counts.
     """
 
     name: str
-    training: str
-    test: str
+    training: tuple[str, ...]
+    test: tuple[str, ...]
     labels: Mapping[str, str]
     names: tuple[str, ...]
 
     def holds(self, name: str, *, train: bool) -> bool:
         """Tells whether a file of that name holds such rows."""
-        return re.fullmatch(rf"({self.training if train else self.test})(\.bin)?(\.gz)?", name) is not None
+        return _stem(name) in (self.training if train else self.test)
+
+    def is_archive(self, name: str) -> bool:
+        """Tells whether a file of that name is the archive of either version, as it is published."""
+        return re.fullmatch(rf"{self.name.lower()}-(binary|python)\.tar(\.gz)?", name) is not None
 
     def example(self, *, train: bool) -> str:
         """Gives the name of such a file, for errors."""
-        name = (self.training if train else self.test).replace(r"\d+", "1")
+        name = (self.training if train else self.test)[0]
         return f"{name}.bin or {name}"
+
+    def faults(self, names: Iterable[str], *, train: bool) -> str:
+        """Says which of the files with such rows are missing, or are there more than once; nothing if all is well.
+
+        Example:
+            >>> CIFAR10.faults(["data_batch_1", "data_batch_2.bin", "data_batch_5", "data_batch_5.bin"], train=True)
+            'data_batch_3, data_batch_4 missing, data_batch_5 more than once'
+        """
+        found = Counter(_stem(name) for name in names)
+        wanted = self.training if train else self.test
+        missing = ", ".join(name for name in wanted if not found[name])
+        doubled = ", ".join(name for name in wanted if found[name] > 1)
+        said = [f"{missing} missing" if missing else "", f"{doubled} more than once" if doubled else ""]
+        return ", ".join(filter(None, said))
+
+
+def _stem(name: str) -> str:
+    return re.sub(r"(\.bin)?(\.gz)?$", "", name)
 
 
 CIFAR10 = Kind(
     "CIFAR-10",
-    training=r"data_batch_\d+",
-    test="test_batch",
+    training=tuple(f"data_batch_{number}" for number in range(1, 6)),
+    test=("test_batch",),
     labels={"label": "labels"},
     names=("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
 )
@@ -76,8 +99,8 @@ willow_tree wolf woman worm
 
 CIFAR100 = Kind(
     "CIFAR-100",
-    training="train",
-    test="test",
+    training=("train",),
+    test=("test",),
     labels={"coarse_label": "coarse_labels", "label": "fine_labels"},
     names=tuple(_FINE.split()),
 )

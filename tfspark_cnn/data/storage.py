@@ -83,6 +83,17 @@ def translated(uri: str, *, doing: str = "read", hint: str = _REACH) -> Iterator
         raise SourceError(f"could not {doing} {uri}: {error}", hint=hint) from error
 
 
+def kind_at(uri: str | os.PathLike[str]) -> pafs.FileType:
+    """Tells whether a file, a folder or nothing is there.
+
+    Raises:
+        SourceError: that cannot be told.
+    """
+    system, path = located(uri)
+    with translated(os.fspath(uri)):
+        return system.get_file_info(path).type
+
+
 def files_at(uri: str | os.PathLike[str], *, suffixes: Sequence[str] = ("",)) -> tuple[DataFile, ...]:
     """Gives a file, or those that lie directly in a folder and end on one of the suffixes, by name; no hidden ones.
 

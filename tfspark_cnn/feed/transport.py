@@ -106,8 +106,10 @@ def connect(location: str, secret: str) -> flight.FlightClient:
     return flight.FlightClient(location, middleware=[_BearerFactory(secret)], generic_options=options)
 
 
-def call(client: flight.FlightClient, action: str, body: bytes, *, timeout_s: float = CONNECT_TIMEOUT_S) -> bytes:
-    """Sends one small message and gives the answer.
+def call(
+    client: flight.FlightClient, action: str, body: bytes, *, timeout_s: float | None = CONNECT_TIMEOUT_S
+) -> bytes:
+    """Sends one small message and gives the answer; with a `timeout_s` of None it waits for as long as both are there.
 
     Raises:
         AuthenticationError: the server refused the secret.

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from tfspark_cnn.ml.network_model import NetworkModel
 from tfspark_cnn.ml.params import ScoringParams
+from tfspark_cnn.ml.saved_network import Answer
 from tfspark_cnn.ml.summary import TrainingSummary
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ class CNNClassificationModel(NetworkModel, ScoringParams):
         >>> scored = model.transform(images)                                     # doctest: +SKIP
         >>> MulticlassClassificationEvaluator(metricName="accuracy").evaluate(scored)  # doctest: +SKIP
     """
+
+    answer: ClassVar[Answer] = Answer.CLASSES
 
     def __init__(
         self,
@@ -90,6 +93,8 @@ class CNNRegressionModel(NetworkModel):
     Example:
         >>> RegressionEvaluator(metricName="mae").evaluate(model.transform(images))  # doctest: +SKIP
     """
+
+    answer: ClassVar[Answer] = Answer.NUMBER
 
     def outputs(self) -> Mapping[str, Any]:
         """Gives the column of predictions."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pyspark.ml import Model
 from pyspark.ml.util import DefaultParamsReader, DefaultParamsWriter, MLReadable, MLReader, MLWritable, MLWriter
@@ -16,20 +17,19 @@ from pyspark.ml.util import DefaultParamsReader, DefaultParamsWriter, MLReadable
 from tfspark_cnn.errors import ConfigError, SchemaError, did_you_mean
 from tfspark_cnn.ml.labels import check_columns, quoted
 from tfspark_cnn.ml.params import DEFAULTS, ImageParams
+from tfspark_cnn.ml.saved_network import FORMAT, KEY, Answer, SavedNetwork
 from tfspark_cnn.ml.scoring import Scorer, function
 from tfspark_cnn.ml.summary import TrainingSummary
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
 
-FORMAT = 1
-"""Of saved models; one of a later format is refused."""
+    from tfspark_cnn.ml.export import Exported
 
 PART_BYTES = 16 << 20
 """A saved network is rows of so many bytes, which any file system and any Spark takes."""
 
 _SCORES = "tfspark_cnn scores"
-_KEY = "tfsparkCnn"
 
 
 class NetworkModel(Model, ImageParams, MLWritable, MLReadable["NetworkModel"]):
@@ -38,7 +38,12 @@ class NetworkModel(Model, ImageParams, MLWritable, MLReadable["NetworkModel"]):
     Args:
         network: bytes of the `.keras` file.
         training: how it was trained.
+
+    Attributes:
+        answer: what its outputs are.
     """
+
+    answer: ClassVar[Answer]
 
     def __init__(self, network: bytes = b"", *, training: TrainingSummary | None = None) -> None:
         super().__init__()
@@ -142,6 +147,35 @@ class NetworkModel(Model, ImageParams, MLWritable, MLReadable["NetworkModel"]):
         made: Any = arrow_udf  # its types know only how it decorates
         return made(function(scorer), "array<float>")
 
+    # --- exporting ---------------------------------------------------------------------------------------------------
+
+    def export(self, path: str | os.PathLike[str], *, format: str | None = None, overwrite: bool = False) -> Exported:
+        """Writes the network for others than Spark: a `.keras` file, a SavedModel for TensorFlow Serving, or ONNX.
+
+        `tfspark_cnn.ml.export` says what is in each. TensorFlow is imported in a process of its own, not in this one.
+
+        Args:
+            path: a local path or a URI of `pyarrow.fs`; what is there appears whole or not at all.
+            format: `keras`, `saved_model` or `onnx`; None: by the suffix of the path, a SavedModel where it has none.
+            overwrite: whether an export that is there is replaced.
+
+        Raises:
+            ConfigError: the format is unknown or its converter is not installed, or Params contradict the network.
+            SourceError: something is there already, or it cannot be written.
+            ExportError: TensorFlow could not convert the network.
+
+        Example:
+            >>> model.export("served/digits/1")                                              # doctest: +SKIP
+        """
+        from tfspark_cnn.ml.export import export
+
+        return export(self.as_saved(), path, format=format, overwrite=overwrite)
+
+    def as_saved(self) -> SavedNetwork:
+        """Gives the network with what scoring knows of it, as it would be read after it was saved."""
+        column = self.image_column() if self.isDefined("inputShape") else None
+        return SavedNetwork(self._network, column, self.extra().get("labels"), self.answer)
+
     # --- saving ------------------------------------------------------------------------------------------------------
 
     def write(self) -> MLWriter:
@@ -175,7 +209,7 @@ class _Writer(MLWriter):
     def saveImpl(self, path: str) -> None:  # noqa: N802  Spark's name
         model = self.instance
         own = {"format": FORMAT, "training": asdict(model.summary)} | model.extra()
-        DefaultParamsWriter.saveMetadata(model, path, self.sparkSession, extraMetadata={_KEY: own})
+        DefaultParamsWriter.saveMetadata(model, path, self.sparkSession, extraMetadata={KEY: own})
         body = model.network
         parts = [(start // PART_BYTES, body[start : start + PART_BYTES]) for start in range(0, len(body), PART_BYTES)]
         frame = self.sparkSession.createDataFrame(parts, "part int, bytes binary")
@@ -200,7 +234,7 @@ class NetworkReader(MLReader[Any]):
             ConfigError: another class, or a later version of this package, wrote it.
         """
         metadata = DefaultParamsReader.loadMetadata(path, self.sparkSession)
-        own = metadata.get(_KEY)
+        own = metadata.get(KEY)
         wrote = str(metadata.get("class")).rpartition(".")[2]
         if own is None or own["format"] > FORMAT or wrote != self.cls.__name__:
             found = "another class" if own is None or wrote != self.cls.__name__ else f"format {own['format']}"

@@ -17,6 +17,7 @@ from pyspark.ml.param.shared import (
 
 from tfspark_cnn.errors import ConfigError
 from tfspark_cnn.feed.columns import Column
+from tfspark_cnn.ml.saved_network import image_column
 
 
 def _param(name: str, converter: Callable[[Any], Any], doc: str) -> Any:
@@ -103,10 +104,8 @@ class ImageParams(HasFeaturesCol, HasPredictionCol):
         """
         if not self.isDefined("inputShape"):
             raise ConfigError("inputShape is not set", hint="setInputShape([height, width, channels]), as [32, 32, 3]")
-        return Column(
-            self.getFeaturesCol(), shape=tuple(self.getInputShape()), dtype="float32", encoding=self.getEncoding(),
-            resize=self.getResize() or None, scale=None if self.getScale() == 1.0 else self.getScale(),
-        )  # fmt: skip
+        names = ("featuresCol", "inputShape", "encoding", "resize", "scale")
+        return image_column({name: self.getOrDefault(name) for name in names})
 
 
 class ScoringParams(ImageParams, HasProbabilityCol, HasRawPredictionCol):

@@ -82,14 +82,25 @@ def _network(scorer: Scorer) -> Any:
     from pyspark import TaskContext
 
     task = TaskContext.get()
-    gpus = task.resources().get("gpu") if task else None
-    if gpus is not None:
-        env.use_gpus(gpus.addresses)
+    use_assigned_gpus(task)
     whole_imports.install()
     from tfspark_cnn.training.scoring import Wanted, network
 
     wanted = Wanted(scorer.digest, scorer.column, scorer.output, threads=task.cpus() if task else 1)
     return network(wanted, lambda: bytes(scorer.network.value)).scores
+
+
+def use_assigned_gpus(task: Any) -> None:
+    """Shows TensorFlow the GPUs that Spark assigned to a task, to be shared: tasks may be assigned parts of one.
+
+    A Python worker stays with those of its first task, as TensorFlow does.
+
+    Args:
+        task: Spark's TaskContext, or None.
+    """
+    gpus = task.resources().get("gpu") if task else None
+    if gpus is not None:
+        env.use_gpus(gpus.addresses, shared=True)
 
 
 def _partition() -> int:

@@ -14,7 +14,7 @@ from typing import Any
 from tfspark_cnn.cluster import streams, tf_cluster, topology
 from tfspark_cnn.cluster.tf_cluster import InputMode
 from tfspark_cnn.cluster.topology import Role
-from tfspark_cnn.tensorflowonspark.program import Program
+from tfspark_cnn.tensorflowonspark.program import Program, gpus_of
 from tfspark_cnn.tensorflowonspark.TFSparkNode import MASTER
 
 __all__ = ["InputMode", "TFCluster", "run", "tf_status"]
@@ -210,17 +210,6 @@ def run(
     cluster.cluster_meta = _meta(native, num_executors, working_dir, release_port, master_node)
     cluster.nodeRDD = _node_rdd(sc, num_ps if driver_ps_nodes else 0, num_executors)
     return cluster
-
-
-def gpus_of(tf_args: Any) -> int | None:
-    """Gives the `num_gpus` of a Namespace or a dict, or None without: all that Spark assigned to the node.
-
-    Example:
-        >>> gpus_of({"num_gpus": 2}), gpus_of(["--num_gpus", "2"])
-        (2, None)
-    """
-    found = tf_args.get("num_gpus") if isinstance(tf_args, Mapping) else getattr(tf_args, "num_gpus", None)
-    return found if isinstance(found, int) else None
 
 
 def _log_dir(working_dir: str, roles: topology.Topology) -> str:

@@ -70,7 +70,7 @@ class TFNodeContext:
         job_name: its role: `chief`, `worker`, `ps` or `evaluator`; `master` where the program calls its chief so.
         task_index: its index among the nodes of that role.
         cluster_spec: `{role: ["host:port", ...]}`.
-        num_workers: how many nodes train: chief, or master, and workers.
+        num_workers: how many nodes train: chief, or master, and workers; in `TFParallel`, how many there are.
         defaultFS: Hadoop's default file system, as `hdfs://namenode:8020`.
         working_dir: the folder that the driver's program was started in.
         mgr: for `TFNode.DataFeed(ctx.mgr)`.
@@ -117,6 +117,7 @@ class TFNodeContext:
             TFManager(native),
             native.reserved_socket,
         )
+        ctx.num_workers = native.num_workers
         ctx._native = native
         return ctx
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,3 +71,14 @@ class Program:
         over.wait()  # for map_fun, or for the coordinator, whose loss ends this process
         if failures:
             raise failures[0]
+
+
+def gpus_of(tf_args: Any) -> int | None:
+    """Gives the `num_gpus` of a Namespace or a dict, or None without: all that Spark assigned to the node.
+
+    Example:
+        >>> gpus_of({"num_gpus": 2}), gpus_of(["--num_gpus", "2"])
+        (2, None)
+    """
+    found = tf_args.get("num_gpus") if isinstance(tf_args, Mapping) else getattr(tf_args, "num_gpus", None)
+    return found if isinstance(found, int) else None

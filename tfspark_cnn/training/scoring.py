@@ -77,12 +77,7 @@ class Network:
         _use_threads(wanted.threads)
         self._column = wanted.column
         model = read(saved)
-        shape = tuple(model.input_shape[1:])
-        if any(axis not in (None, ours) for axis, ours in zip(shape, wanted.column.shape or (), strict=True)):
-            raise ConfigError(
-                f"the network takes images of {shape}, expected inputShape={wanted.column.shape}",
-                hint="score with the inputShape it was trained with",
-            )
+        check_shape(model, wanted.column)
         self._scores = _function(_part(model, wanted.output), wanted.column)
         self._decode = _decoder(wanted.column) if wanted.column.encoded else None
 
@@ -90,14 +85,18 @@ class Network:
         """Gives `float32[rows, outputs]`.
 
         Args:
-            values: `float32[rows, height, width, channels]`, or `object[rows]` of the bytes of image files.
+            values: `[rows, height, width, channels]`, of numbers as the column holds them, or `object[rows]` of the
+                bytes of image files.
             partition: number of the rows' partition, for errors.
             first_row: number of the first row in it, for errors.
 
         Raises:
             SchemaError: an image cannot be decoded, or has another size.
         """
-        pictures = values if self._decode is None else self._decoded(values, partition, first_row)
+        if self._decode is None:
+            pictures = values.astype(np.float32, copy=False)  # a column with a scale comes in the type it holds
+        else:
+            pictures = self._decoded(values, partition, first_row)
         found: npt.NDArray[np.float32] = self._scores(pictures).numpy()
         return found
 
@@ -135,26 +134,55 @@ def _part(model: keras.Model, output: str | None) -> keras.Model:
     return keras.Model(model.inputs, model.get_layer(output).output)
 
 
+def check_shape(model: keras.Model, column: Column) -> None:
+    """Refuses a network that takes images of another shape than the column's.
+
+    Raises:
+        ConfigError: it does.
+    """
+    shape = tuple(model.input_shape[1:])
+    if any(axis not in (None, ours) for axis, ours in zip(shape, column.shape or (), strict=True)):
+        raise ConfigError(
+            f"the network takes images of {shape}, expected inputShape={column.shape}",
+            hint="score with the inputShape it was trained with",
+        )
+
+
+def scored(model: keras.Model, pictures: Any, column: Column) -> Any:
+    """Gives what a network makes of images, float32[rows, outputs].
+
+    Args:
+        model: the network.
+        pictures: float32[rows, height, width, channels], as the column holds them: before its scale.
+        column: of images.
+    """
+    taken = tf.cast(images.cast(pictures, column), tf.float32)
+    scores = tf.cast(model(taken, training=False), tf.float32)
+    return scores if scores.shape.rank == 2 else tf.reshape(scores, (tf.shape(scores)[0], -1))
+
+
+def decoded(files: Any, column: Column) -> Any:
+    """Gives the images that files hold, float32[rows, height, width, channels], before the scale of the column.
+
+    Args:
+        files: string[rows], of image files.
+        column: with a shape and an encoding.
+    """
+
+    def picture(file: Any) -> Any:
+        return tf.cast(images.fitted(images.opened(file, column), column), tf.float32)
+
+    return tf.map_fn(picture, files, fn_output_signature=tf.TensorSpec(column.shape, tf.float32))
+
+
 def _function(model: keras.Model, column: Column) -> Callable[[Any], Any]:
     """Gives the network as a graph for any number of rows: a short last batch compiles nothing."""
-
-    def call(pictures: Any) -> Any:
-        scores = tf.cast(model(pictures, training=False), tf.float32)
-        return tf.reshape(scores, (tf.shape(scores)[0], -1))
-
-    return tf.function(call, input_signature=[tf.TensorSpec((None, *(column.shape or ())), tf.float32)])
+    spec = tf.TensorSpec((None, *(column.shape or ())), tf.float32)
+    return tf.function(lambda pictures: scored(model, pictures, column), input_signature=[spec])
 
 
 def _decoder(column: Column) -> Callable[[Any], Any]:
-    def decode(values: Any) -> Any:
-        spec = tf.TensorSpec(column.shape, tf.float32)
-        return tf.map_fn(lambda one: tf.cast(_picture(one, column), tf.float32), values, fn_output_signature=spec)
-
-    return tf.function(decode, input_signature=[tf.TensorSpec((None,), tf.string)])
-
-
-def _picture(value: Any, column: Column) -> Any:
-    return images.cast(images.fitted(images.opened(value, column), column), column)
+    return tf.function(lambda files: decoded(files, column), input_signature=[tf.TensorSpec((None,), tf.string)])
 
 
 def _bad_image(column: Column, values: Iterable[Any], *, partition: int, first_row: int) -> SchemaError:

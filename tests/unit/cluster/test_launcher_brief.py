@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 
 from tfspark_cnn.cluster.feed_job import totals
 from tfspark_cnn.cluster.launcher import brief
-from tfspark_cnn.cluster.tf_cluster import _payload
+from tfspark_cnn.cluster.map_fun_payload import pickled
 from tfspark_cnn.errors import EmptyFeedError, FeedError, MapFunError
 from tfspark_cnn.feed.source import Sent
 
 STAGE = "Job aborted due to stage failure: Task 1 in stage 0.0 failed 1 times, most recent failure: "
-NODE_ERROR = f"""An error occurred while calling o58.collectToPython.
+CALLING = "An error occurred while calling o58.collectToPython."
+NODE_ERROR = f"""{CALLING}
 : org.apache.spark.SparkException: {STAGE}Lost task 1.0: org.apache.spark.api.python.PythonException:
 Traceback (most recent call last):
   File "/x/worker.py", line 1, in process
@@ -49,6 +50,8 @@ ValueError: of no importance
         ("first\npyspark.errors.PySparkValueError: no\nscala.MatchError: no", "first"),
         ("first\nKeyboardInterrupt\n", "KeyboardInterrupt"),
         ("first\nan Error: in a sentence", "first"),
+        (f"{CALLING}\n: org.apache.X: [CANCELLED] by\n\tat a.b", "org.apache.X: [CANCELLED] by"),
+        (CALLING, CALLING),
         ("", "RuntimeError"),
         (" \n ", "RuntimeError"),
     ],
@@ -117,23 +120,23 @@ class WithState:
     ],
 )
 def test_what_can_be_called_with_args_and_ctx_is_taken(map_fun: Any) -> None:
-    assert callable(cloudpickle.loads(_payload(map_fun, {"lr": 1}))[0])
+    assert callable(cloudpickle.loads(pickled(map_fun, {"lr": 1}))[0])
 
 
 def test_a_name_travels_as_it_is() -> None:
-    assert cloudpickle.loads(_payload("package.module:run.it", (1, 2))) == ("package.module:run.it", (1, 2))
+    assert cloudpickle.loads(pickled("package.module:run.it", (1, 2))) == ("package.module:run.it", (1, 2))
 
 
 @pytest.mark.parametrize("name", ["", "package.module", ":run", "package.module:", ":"])
 def test_a_name_without_module_and_function_is_refused(name: str) -> None:
     with pytest.raises(MapFunError, match=rf"map_fun is {name!r}, expected 'package\.module:function'"):
-        _payload(name, None)
+        pickled(name, None)
 
 
 @pytest.mark.parametrize(("map_fun", "kind"), [(None, "NoneType"), (3, "int"), ([print], "list")])
 def test_what_is_no_function_is_refused(map_fun: Any, kind: str) -> None:
     with pytest.raises(MapFunError, match=rf"map_fun is a {kind}, expected a function of \(args, ctx\)"):
-        _payload(map_fun, None)
+        pickled(map_fun, None)
 
 
 @pytest.mark.parametrize(
@@ -149,13 +152,13 @@ def test_what_is_no_function_is_refused(map_fun: Any, kind: str) -> None:
 )
 def test_a_function_of_other_arguments_is_refused_before_anything_starts(map_fun: Any) -> None:
     with pytest.raises(MapFunError, match=r"map_fun cannot be called as map_fun\(args, ctx\): "):
-        _payload(map_fun, None)
+        pickled(map_fun, None)
 
 
 def test_what_cannot_be_pickled_is_refused_with_the_reason() -> None:
     lock = threading.Lock()
     with pytest.raises(MapFunError, match=r"or its args cannot be pickled: TypeError: .*lock") as caught:
-        _payload(lambda args, ctx: lock, None)
+        pickled(lambda args, ctx: lock, None)
     assert "inside map_fun" in (caught.value.hint or "")
     with pytest.raises(MapFunError, match="cannot be pickled: TypeError"):
-        _payload(lambda args, ctx: None, {"lock": lock})
+        pickled(lambda args, ctx: None, {"lock": lock})

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import io
 import os
 import pickle
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ IMAGES = made_files.images(24, 32, 32, 3)
 FINE = np.arange(24) % 10
 COARSE = np.arange(24) % 7
 NO_SPARK: Any = None
+PARTS = {**made_files.cifar10_parts(20), "test_batch": slice(20, 24)}
 
 
 def rows_of(path: str | Path, kind: Kind = CIFAR10, *, train: bool = True) -> dict[str, list[Any]]:
@@ -29,19 +32,16 @@ def rows_of(path: str | Path, kind: Kind = CIFAR10, *, train: bool = True) -> di
 
 
 def binaries() -> dict[str, bytes]:
-    parts = [slice(0, 10), slice(10, 20), slice(20, 24)]
-    names = ("data_batch_1", "data_batch_2", "test_batch")
     return {
         f"cifar-10-batches-bin/{name}.bin": made_files.cifar_records(IMAGES[part], FINE[part])
-        for name, part in zip(names, parts, strict=True)
+        for name, part in PARTS.items()
     }
 
 
 def pickles(protocol: int = 2) -> dict[str, bytes]:
-    parts = {"data_batch_1": slice(0, 10), "data_batch_2": slice(10, 20), "test_batch": slice(20, 24)}
     batches = {
         f"cifar-10-batches-py/{name}": made_files.cifar_pickle(IMAGES[part], protocol, labels=FINE[part])
-        for name, part in parts.items()
+        for name, part in PARTS.items()
     }
     return {"cifar-10-batches-py/batches.meta": pickle.dumps({"label_names": ["airplane"]}), **batches}
 
@@ -77,10 +77,54 @@ def test_there_are_so_many_classes() -> None:
 
 
 def test_a_folder_gives_a_file_for_each_task_and_no_other_files(tmp_path: Path) -> None:
-    for name in ("data_batch_2.bin", "data_batch_1.bin", "test_batch.bin", "readme.html"):
+    batches = [f"data_batch_{number}.bin" for number in range(1, 6)]
+    for name in (*batches[::-1], "test_batch.bin", "readme.html"):
         (tmp_path / name).write_bytes(b"")
     found = cifar._files(str(tmp_path), CIFAR10, train=True)
-    assert [Path(one).name for one in found] == ["data_batch_1.bin", "data_batch_2.bin"]
+    assert [Path(one).name for one in found] == batches
+
+
+@pytest.mark.parametrize(
+    ("change", "faults"),
+    [
+        ({"data_batch_3.bin": None}, "data_batch_3 missing"),
+        ({"data_batch_1.bin": None, "data_batch_5.bin": None}, "data_batch_1, data_batch_5 missing"),
+        ({"data_batch_2": b""}, "data_batch_2 more than once"),
+        ({"data_batch_2.bin.gz": b"", "data_batch_4.bin": None}, "data_batch_4 missing, data_batch_2 more than once"),
+    ],
+)
+def test_a_folder_in_which_files_are_missing_or_doubled_is_refused_before_spark_starts(
+    tmp_path: Path, change: dict[str, bytes | None], faults: str
+) -> None:
+    names = [*(f"data_batch_{number}.bin" for number in range(1, 6)), *change]
+    for name in dict.fromkeys(name for name in names if change.get(name, b"") is not None):
+        (tmp_path / name).write_bytes(b"")
+    with pytest.raises(SourceError, match=f"each file of CIFAR-10 once in .*, received {faults}\n.*path of one file"):
+        cifar.cifar10(NO_SPARK, tmp_path)
+
+
+@pytest.mark.parametrize("files", [binaries(), pickles()], ids=["binary", "python"])
+def test_an_archive_that_is_cut_between_its_files_is_refused_with_what_is_missing(
+    tmp_path: Path, files: dict[str, bytes]
+) -> None:
+    whole = made_files.tar(files, zipped=False)
+    with tarfile.open(fileobj=io.BytesIO(whole)) as archive:
+        (cut,) = (one.offset for one in archive if "data_batch_4" in one.name)
+    path = made_files.write(tmp_path / "archive", whole[:cut])
+    with pytest.raises(
+        CorruptFileError, match=r"archive: .* CIFAR-10 once, received data_batch_4, data_batch_5 missing\n"
+    ):
+        rows_of(path)
+    with pytest.raises(SourceError, match=r"expected files of CIFAR-10 as test_batch"):
+        rows_of(path, train=False)
+
+
+def test_an_archive_without_one_of_its_files_gives_the_rows_of_others_only_to_who_wants_them(tmp_path: Path) -> None:
+    files = {name: data for name, data in binaries().items() if "data_batch_3" not in name}
+    path = made_files.write(tmp_path / "archive", made_files.tar(files, zipped=True))
+    assert rows_of(path, train=False)["label"] == FINE[20:].tolist()
+    with pytest.raises(CorruptFileError, match="received data_batch_3 missing\n.*again"):
+        rows_of(path)
 
 
 def test_a_folder_without_such_files_is_refused_before_spark_starts(tmp_path: Path) -> None:

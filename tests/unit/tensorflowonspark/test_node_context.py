@@ -18,7 +18,7 @@ from tfspark_cnn.tensorflowonspark.TFSparkNode import TFNodeContext
 class Native:
     """As `NodeContext` to those who adapt it."""
 
-    executor_id, task_index, job_name = 0, 0, "chief"
+    executor_id, task_index, job_name, num_workers = 0, 0, "chief", 3
     cluster_spec = {"chief": ["a:1"], "worker": ["b:2", "c:3"], "ps": ["d:4"]}
     defaultFS, working_dir = "hdfs://nn", "/spark/work/0"
     reserved_socket: socket.socket | None = None

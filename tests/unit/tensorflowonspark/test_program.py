@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tfspark_cnn.cluster import tf_cluster
+from tfspark_cnn.cluster import map_fun_payload
 from tfspark_cnn.errors import MapFunError
 from tfspark_cnn.tensorflowonspark import keras_import
 from tfspark_cnn.tensorflowonspark.program import Program
@@ -18,7 +18,7 @@ from tfspark_cnn.tensorflowonspark.program import Program
 class Native:
     """As `NodeContext` to a program."""
 
-    executor_id = task_index = 0
+    executor_id = task_index = num_workers = 0
     cluster_spec: dict[str, list[str]] = {}
     defaultFS = "file://"
     reserved_socket = None
@@ -87,7 +87,7 @@ def test_an_evaluator_that_fails_fails() -> None:
 @pytest.mark.parametrize("wrong", [lambda args: None, 5, "package.module:function"])
 def test_a_map_fun_that_cannot_be_called_is_refused_on_the_driver(wrong: Any) -> None:
     with pytest.raises(MapFunError, match=r"cannot be called as map_fun\(args, ctx\)"):
-        tf_cluster._payload(Program(wrong, "/"), None)
+        map_fun_payload.pickled(Program(wrong, "/"), None)
 
 
 def test_keras_is_mended_when_it_is_imported_and_not_when_it_is_looked_for(

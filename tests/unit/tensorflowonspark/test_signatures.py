@@ -62,6 +62,11 @@ FUNCTIONS: dict[str, dict[str, list[tuple[str, Any]]]] = {
         ],
         "TFNodeContext.release_port": [("self", NEEDED)],
     },
+    "TFParallel": {
+        "run": [
+            ("sc", NEEDED), ("map_fn", NEEDED), ("tf_args", NEEDED), ("num_executors", NEEDED), ("use_barrier", True),
+        ],
+    },
     "compat": {
         "export_saved_model": [("model", NEEDED), ("export_dir", NEEDED), ("is_chief", False)],
         "disable_auto_shard": [("options", NEEDED)],
