@@ -9,10 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import pyarrow as pa
-
 from tfspark_cnn import env
-from tfspark_cnn.cluster import restarts, slots
+from tfspark_cnn.cluster import restarts, server_port, slots
 from tfspark_cnn.cluster.coordinator import Coordinator
 from tfspark_cnn.cluster.driver_nodes import DriverNodes
 from tfspark_cnn.cluster.feed_events import FeedEvents
@@ -207,18 +205,9 @@ def driver_address(spark: Any) -> tuple[str, str]:
 
 def _coordinator(spark: Any, plan: Topology, secret: str) -> Coordinator:
     public, bind = driver_address(spark)
-    ports = env.server_ports() or (0,)
-    refused: Exception | None = None
-    for port in ports:
-        try:
-            return Coordinator(plan, secret=secret, bind_host=bind, public_host=public, port=port)
-        except (OSError, pa.ArrowException) as error:
-            refused = error
-    named = f" at port {ports[0]} to {ports[-1]} (TFOS_SERVER_PORT)" if ports[0] else ""
-    raise ClusterError(
-        f"the coordinator cannot listen on {bind}{named}: {refused}",
-        hint="set spark.driver.bindAddress" + (", or more ports, as TFOS_SERVER_PORT=9997-9999" if named else ""),
-    ) from refused
+    return server_port.listening(
+        lambda port: Coordinator(plan, secret=secret, bind_host=bind, public_host=public, port=port), bind=bind
+    )
 
 
 def _feed_events(log_dir: str | None) -> FeedEvents | None:

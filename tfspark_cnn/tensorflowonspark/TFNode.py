@@ -112,7 +112,7 @@ class DataFeed:
     """The rows that Spark feeds to this node, batch by batch.
 
     Args:
-        mgr: `ctx.mgr`.
+        mgr: `ctx.mgr`, or `ctx`.
         train_mode: whether the rows are those of `cluster.train`; else those of `cluster.inference`, which wait for
             results.
         qname_in: the `qname` that `cluster.train` or `cluster.inference` was given.
@@ -139,6 +139,7 @@ class DataFeed:
         qname_out: str = "output",
         input_mapping: Mapping[str, str] | None = None,
     ) -> None:
+        mgr = getattr(mgr, "mgr", mgr)
         if not hasattr(mgr, "data_feed"):
             raise ConfigError(
                 f"DataFeed got a {type(mgr).__name__}, expected ctx.mgr of a node", hint="call ctx.get_data_feed()"

@@ -101,6 +101,11 @@ def test_a_data_feed_asks_for_the_rows_of_its_queue() -> None:
     assert feed._rows.answered == [[0, 1, 2]], "a generator counts as the list of what it gives"
 
 
+def test_a_data_feed_may_be_made_of_the_context_itself() -> None:
+    ctx = context()
+    assert TFNode.DataFeed(ctx).mgr is ctx.mgr
+
+
 def test_a_data_feed_of_something_else_is_refused() -> None:
     with pytest.raises(ConfigError, match="got a NoneType, expected ctx.mgr"):
         TFNode.DataFeed(TFNodeContext().mgr)
