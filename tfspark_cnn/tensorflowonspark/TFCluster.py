@@ -14,6 +14,7 @@ from typing import Any
 from tfspark_cnn.cluster import streams, tf_cluster, topology
 from tfspark_cnn.cluster.tf_cluster import InputMode
 from tfspark_cnn.cluster.topology import Role
+from tfspark_cnn.errors import ClusterStopped, TFSparkError
 from tfspark_cnn.tensorflowonspark.program import Program, gpus_of
 from tfspark_cnn.tensorflowonspark.TFSparkNode import MASTER
 
@@ -64,6 +65,7 @@ class TFCluster:
     def __init__(self, native: tf_cluster.TFCluster) -> None:
         self.native = native
         self._stream_queue = "input"
+        self._failure: TFSparkError | None = None  # that `train` has raised
 
     @property
     def cluster_info(self) -> list[dict[str, Any]]:
@@ -90,10 +92,12 @@ class TFCluster:
             FeedTimeout: nothing moved for `feed_timeout` seconds.
         """
         if streams.is_dstream(dataRDD):
-            self._stream_queue = qname
-            self.native.train(dataRDD, 1, feed_timeout, qname)
-            return
-        self.native.train(dataRDD, EPOCHS if num_epochs == 0 else num_epochs, feed_timeout, qname)
+            self._stream_queue, num_epochs = qname, 1
+        try:
+            self.native.train(dataRDD, num_epochs or EPOCHS, feed_timeout, qname)
+        except TFSparkError as error:
+            self._failure = error
+            raise
 
     def inference(self, dataRDD: Any, feed_timeout: float = 600, qname: str = "input") -> Any:
         """Gives what the nodes make of each row: an RDD of one result for each, in order. Lazy.
@@ -117,12 +121,15 @@ class TFCluster:
             timeout: seconds after which nodes that still work are ended; 0 or less: none.
 
         Raises:
-            NodeError: a node failed, also after it had its last row.
+            NodeError: a node failed, also after it had its last row. What `train` has raised is raised again.
             ClusterError: nodes still worked at the time limit.
         """
         if ssc is not None:
             self.native.await_stream(ssc, self._stream_queue)
-        self.native.shutdown(ssc, grace_secs, timeout if timeout > 0 else -1)
+        try:
+            self.native.shutdown(ssc, grace_secs, timeout if timeout > 0 else -1)
+        except ClusterStopped as stopped:  # by what `train` has raised: that is what the program should end with
+            raise self._failure or stopped from None
 
     def tensorboard_url(self) -> str | None:
         """Gives the URL of the TensorBoard started with the cluster, or None without one."""

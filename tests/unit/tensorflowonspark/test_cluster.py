@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tfspark_cnn.cluster import tf_cluster
+from tfspark_cnn.errors import ClusterStopped, NodeError
 from tfspark_cnn.tensorflowonspark import TFCluster
 
 
@@ -79,6 +80,28 @@ def test_shutdown_of_a_stream_waits_for_it_first() -> None:
     native: Any = Native()
     TFCluster.TFCluster(native).shutdown("ssc")
     assert native.calls == [("await_stream", "ssc", "input"), ("shutdown", "ssc", 0, 259200)]
+
+
+class Failing(Native):
+    """A cluster whose node fails while it is fed."""
+
+    def train(self, *args: Any) -> None:
+        raise NodeError("no space left", node="worker:1")
+
+    def shutdown(self, *args: Any) -> None:
+        raise ClusterStopped("shutdown was called on a cluster that was cancelled")
+
+
+def test_shutdown_after_a_failure_raises_the_failure_again() -> None:
+    native: Any = Failing()
+    cluster = TFCluster.TFCluster(native)
+    with pytest.raises(ClusterStopped):
+        cluster.shutdown()
+    with pytest.raises(NodeError, match="no space left"):
+        cluster.train("rows")
+    for _ in range(2):
+        with pytest.raises(NodeError, match="no space left"):
+            cluster.shutdown()
 
 
 def test_num_gpus_is_found_in_a_namespace_or_a_dict_and_in_nothing_else(started: list[Any]) -> None:
