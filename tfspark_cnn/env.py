@@ -8,9 +8,12 @@ Example:
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from tfspark_cnn.errors import ConfigError
 
 PREFIX = "TFSPARK_CNN_"
 
@@ -39,6 +42,43 @@ def spark_local_ip() -> str | None:
 def pyspark_python() -> str | None:
     """Gives PYSPARK_PYTHON, the interpreter that Spark's Python tasks run on, or None where it is not set."""
     return get("PYSPARK_PYTHON")
+
+
+def server_host() -> str | None:
+    """Gives TFOS_SERVER_HOST, the address by which executors reach the driver, or None where it is not set."""
+    return get("TFOS_SERVER_HOST")
+
+
+def server_ports() -> Sequence[int]:
+    """Gives the ports of TFOS_SERVER_PORT, of which the coordinator is to take a free one; none: any free one.
+
+    Raises:
+        ConfigError: it is neither a port nor a range of ports; so do the next two.
+    """
+    return _ports("TFOS_SERVER_PORT")
+
+
+def tensorflow_ports() -> Sequence[int]:
+    """Gives the ports of TENSORFLOW_PORT, of which each node of this host is to take a free one; none: any."""
+    return _ports("TENSORFLOW_PORT")
+
+
+def tensorboard_port() -> int:
+    """Gives TENSORBOARD_PORT, at which TensorBoard is to serve; 0: any free one."""
+    return next(iter(_ports("TENSORBOARD_PORT")), 0)
+
+
+def _ports(name: str) -> Sequence[int]:
+    text = get(name)
+    if text is None:
+        return ()
+    found = re.fullmatch(r"\s*(\d{1,5})\s*(?:-\s*(\d{1,5})\s*)?", text)
+    first, last = (int(found[1]), int(found[2] or found[1])) if found else (0, 0)
+    if not 1 <= first <= last <= 65535:
+        raise ConfigError(
+            f"{name} is {text!r}, expected a port or a range of ports", hint=f"as {name}=8888 or {name}=9997-9999"
+        )
+    return range(first, last + 1)
 
 
 def legacy_keras() -> bool:
@@ -77,6 +117,12 @@ def child_environment(updates: Mapping[str, str | None]) -> dict[str, str]:
     """
     merged: dict[str, str | None] = {**os.environ, **updates}
     return {name: value for name, value in merged.items() if value is not None}
+
+
+def visible_gpus() -> list[str] | None:
+    """Gives the GPUs in CUDA_VISIBLE_DEVICES, none for "-1", or None where it is not set and all can be seen."""
+    text = os.environ.get("CUDA_VISIBLE_DEVICES")  # where it is empty, there are none to be seen
+    return None if text is None else [one.strip() for one in text.split(",") if one.strip() not in ("", "-1")]
 
 
 def use_gpus(addresses: Sequence[str], *, shared: bool = False) -> None:

@@ -11,6 +11,7 @@ import sys
 import pytest
 
 from tfspark_cnn.cluster import ports
+from tfspark_cnn.errors import ClusterError
 
 CHILD = """
 import socket, sys
@@ -40,6 +41,7 @@ def bind(number: int, *, shared: bool = False, host: str = "127.0.0.1") -> socke
     try:
         if shared:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as gRPC does
         sock.bind((host, number))
         sock.listen()
     except OSError:
@@ -132,3 +134,29 @@ def test_what_is_inherited_is_the_same_port(held):
     other.release()
     with pytest.raises(OSError):
         bind(held.number)
+
+
+def test_a_wanted_port_is_taken_by_one_alone_and_can_be_bound_beside_it(held):
+    number = held.number
+    held.release()
+    first = ports.reserve([number])
+    try:
+        assert first.number == number
+        with pytest.raises(ClusterError, match=f"TENSORFLOW_PORT has {number}, in use on this host"):
+            ports.reserve([number])
+        with bind(number, shared=True) as server, socket.create_connection(("127.0.0.1", number), timeout=5):
+            server.accept()[0].close()
+    finally:
+        first.release()
+    ports.reserve([number]).release()  # though a connection of it has just ended
+
+
+def test_of_a_range_of_ports_the_first_free_one_is_taken(held):
+    spare = ports.hold()
+    wanted = [held.number, spare.number]
+    spare.release()
+    found = ports.reserve(wanted)
+    assert found.number == wanted[1]
+    found.release()
+    with ports.reserve().sock as any_free:
+        assert any_free.getsockname()[1]

@@ -9,9 +9,11 @@ from collections import Counter
 import feed_map_funs
 import pytest
 import stream_map_funs
+import tensorflowonspark_map_funs as programs_there
 
 from tfspark_cnn import InputMode, TFCluster
 from tfspark_cnn.errors import ConfigError, NodeError
+from tfspark_cnn.tensorflowonspark import TFCluster as TFOS
 
 pytestmark = [pytest.mark.timeout(120), pytest.mark.beside]
 
@@ -160,3 +162,15 @@ def test_nodes_that_terminate_let_the_rest_of_a_dstream_go_by(spark, ssc):
         assert cluster._coordinator.wait(lambda state: not state.training(), timeout_s=60)
         assert cluster.shutdown(ssc) == [(3, True)] * 2
     assert list(cluster._coordinator.state.feeds.by_id) == ["input-1"]
+
+
+def test_shutdown_of_tensorflowonspark_waits_until_nodes_want_no_more_rows_of_a_stream(spark, ssc, tmp_path):
+    cluster = TFOS.run(
+        spark.sparkContext, programs_there.take_rows, {"rows": 30, "out": str(tmp_path)}, 2, 0,
+        input_mode=TFOS.InputMode.SPARK,
+    )  # fmt: skip
+    cluster.train(queue_of(ssc, (20, 20, 20, 20)))
+    ssc.start()
+    cluster.shutdown(ssc, timeout=60)
+    rows = [row for path in tmp_path.glob("*.json") for row in json.loads(path.read_text())["rows"]]
+    assert len(rows) == len(set(rows)) == 60, "more than the first RDD, each of them once"

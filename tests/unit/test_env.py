@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tfspark_cnn import env
+from tfspark_cnn.errors import ConfigError
 
 
 def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,3 +70,36 @@ def test_this_process_keeps_its_own_environment(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("GOES", "1")
     env.child_environment({"GOES": None})
     assert env.get("GOES") == "1"
+
+
+@pytest.mark.parametrize(("value", "expected"), [("", []), ("8888", [8888]), ("9997-9999", [9997, 9998, 9999])])
+def test_a_variable_of_ports_is_one_port_or_a_range(
+    monkeypatch: pytest.MonkeyPatch, value: str, expected: list[int]
+) -> None:
+    for name, read in (("TFOS_SERVER_PORT", env.server_ports), ("TENSORFLOW_PORT", env.tensorflow_ports)):
+        monkeypatch.setenv(name, value)
+        assert list(read()) == expected
+    monkeypatch.setenv("TENSORBOARD_PORT", value)
+    assert env.tensorboard_port() == (expected[0] if expected else 0)
+
+
+@pytest.mark.parametrize("value", ["eighty", "0", "70000", "20-10", "1-2-3", "-5"])
+def test_ports_that_are_none_are_refused(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("TENSORFLOW_PORT", value)
+    with pytest.raises(ConfigError, match=f"TENSORFLOW_PORT is '{value}', expected a port or a range of ports"):
+        env.tensorflow_ports()
+
+
+def test_the_servers_host_is_told_or_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TFOS_SERVER_HOST", "10.0.0.7")
+    assert env.server_host() == "10.0.0.7"
+    monkeypatch.delenv("TFOS_SERVER_HOST")
+    assert env.server_host() is None
+
+
+@pytest.mark.parametrize(("value", "expected"), [("0,3", ["0", "3"]), ("-1", []), ("", [])])
+def test_gpus_that_can_be_seen_are_listed(monkeypatch: pytest.MonkeyPatch, value: str, expected: list[str]) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", value)
+    assert env.visible_gpus() == expected
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    assert env.visible_gpus() is None

@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from tfspark_cnn.cluster import restarts, slots
+from tfspark_cnn import env
+from tfspark_cnn.cluster import restarts, server_port, slots
 from tfspark_cnn.cluster.coordinator import Coordinator
 from tfspark_cnn.cluster.driver_nodes import DriverNodes
 from tfspark_cnn.cluster.feed_events import FeedEvents
@@ -193,20 +194,20 @@ class Attempt:
 
 
 def driver_address(spark: Any) -> tuple[str, str]:
-    """Gives the driver's address as executors know it, and the one to listen on."""
+    """Gives the driver's address as executors know it, and the one to listen on.
+
+    TFOS_SERVER_HOST may be that of a host around this one, as of a container, so it is not listened on itself.
+    """
     conf = spark.sparkContext.getConf()
-    public = conf.get("spark.driver.host") or "127.0.0.1"
-    return public, conf.get("spark.driver.bindAddress") or public
+    own, told = conf.get("spark.driver.host") or "127.0.0.1", env.server_host()
+    return told or own, conf.get("spark.driver.bindAddress") or ("0.0.0.0" if told else own)
 
 
 def _coordinator(spark: Any, plan: Topology, secret: str) -> Coordinator:
     public, bind = driver_address(spark)
-    try:
-        return Coordinator(plan, secret=secret, bind_host=bind, public_host=public)
-    except OSError as error:
-        raise ClusterError(
-            f"the coordinator cannot listen on {bind}: {error}", hint="set spark.driver.bindAddress"
-        ) from error
+    return server_port.listening(
+        lambda port: Coordinator(plan, secret=secret, bind_host=bind, public_host=public, port=port), bind=bind
+    )
 
 
 def _feed_events(log_dir: str | None) -> FeedEvents | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import getpass
 import itertools
+import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -433,6 +434,19 @@ class NodeContext:
         )
         return evaluator.run(self._checkpoints.as_written(), data)
 
+    def mend_keras(self) -> None:
+        """Makes Keras' `fit` work under strategies that map_fun makes by itself, too. Imports Keras."""
+        from tfspark_cnn.training.strategy import mend_keras
+
+        mend_keras(f"{self.job_name}:{self.task_index}")
+
+    def when_training_ends(self, callback: Callable[[], None]) -> None:
+        """Calls `callback`, on an evaluator, when chief and workers have returned; at once if they have.
+
+        It is called from a background thread, and should return soon.
+        """
+        self._checkpoints.when_training_ends(callback)
+
     def finish(self) -> None:
         """Called when map_fun has returned: everything that it wanted to keep is written."""
         self._checkpoints.flush()
@@ -460,6 +474,11 @@ class NodeContext:
             from tfspark_cnn.training.strategy import rest
 
             rest(self._strategy)
+
+    @property
+    def reserved_socket(self) -> socket.socket | None:
+        """The socket that keeps this node's port reserved where map_fun is to release it, or None."""
+        return None if self._release_port or self._port is None else self._port.sock
 
     def release_port(self) -> None:
         """Gives up the port that is held for TensorFlow. Harmless if done before."""

@@ -69,9 +69,12 @@ class Coordinator:
         secret: what every call must carry.
         bind_host: the address to listen on.
         public_host: the address by which executors reach the driver (`spark.driver.host`).
+        port: to listen on; 0: any free one.
     """
 
-    def __init__(self, topology: Topology, *, secret: str, bind_host: str, public_host: str) -> None:
+    def __init__(
+        self, topology: Topology, *, secret: str, bind_host: str, public_host: str, port: int = 0
+    ) -> None:  # fmt: skip
         self.state = ClusterState(topology)
         self.feed_events: FeedEvents | None = None
         self.job_ended = False
@@ -86,7 +89,7 @@ class Coordinator:
             node.number: queue.Queue(OUTBOX_MESSAGES) for node in topology
         }
         self._listeners: list[Callable[[dict[str, Any]], None]] = []
-        self._service = _Service(self, bind_host, secret)
+        self._service = _Service(self, bind_host, secret, port)
         self.location = endpoint(public_host, self._service.port)
 
     # --- events in ---------------------------------------------------------------------------------------------------
@@ -287,9 +290,9 @@ def _as_failure(number: int, error: TFSparkError) -> Failed:
 class _Service(Service):
     """The Flight side of the coordinator."""
 
-    def __init__(self, coordinator: Coordinator, host: str, secret: str) -> None:
+    def __init__(self, coordinator: Coordinator, host: str, secret: str, port: int) -> None:
         self._coordinator = coordinator
-        super().__init__(host, secret)
+        super().__init__(host, secret, port=port)
 
     def do_action(self, context: Any, action: flight.Action) -> list[flight.Result]:
         if action.type != EVENT:

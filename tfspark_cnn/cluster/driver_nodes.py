@@ -10,6 +10,7 @@ import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 
+from tfspark_cnn import env
 from tfspark_cnn.cluster import ports, supervisor, tf_config
 from tfspark_cnn.cluster.coordinator import Coordinator
 from tfspark_cnn.cluster.messages import Reserved
@@ -34,7 +35,7 @@ class DriverNodes:
     def __init__(self, coordinator: Coordinator, options: RunOptions, nodes: Sequence[Node], *, host: str) -> None:
         self._coordinator, self._options = coordinator, options
         self._topology, self._nodes, self._host = coordinator.state.topology, tuple(nodes), host
-        self._held = {node.number: ports.hold() for node in nodes}
+        self._held = {node.number: ports.reserve(env.tensorflow_ports()) for node in nodes}
         self._processes: list[NodeProcess] = []
         self._threads: list[threading.Thread] = []
         self._closed = False

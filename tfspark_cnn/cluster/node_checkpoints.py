@@ -6,6 +6,7 @@ import logging
 import queue
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
 from typing import Any
 
 from tfspark_cnn import env
@@ -47,7 +48,8 @@ class NodeCheckpoints:
         self._written: queue.SimpleQueue[CheckpointWritten | None] = queue.SimpleQueue()  # a few bytes for each
         link.on(StopTraining, lambda message: self._stops.set())
         link.on(CheckpointWritten, self._written.put)
-        link.on(TrainingOver, lambda message: self._written.put(None))
+        self._over: Future[None] = Future()
+        link.on(TrainingOver, lambda message: self._end_of_training())
 
     def session(self, checkpoints: Checkpoints | None) -> Any:
         """Gives the `training.resuming.Session` of this process, or None where no checkpoints are made."""
@@ -78,6 +80,15 @@ class NodeCheckpoints:
         """Gives checkpoints as the chief writes them, until training has ended."""
         while (message := self._written.get()) is not None:  # from the coordinator; losing it ends this process
             yield entry_of(message.name)
+
+    def when_training_ends(self, callback: Callable[[], None]) -> None:
+        """Calls `callback`, on an evaluator, when chief and workers have returned; at once if they have."""
+        self._over.add_done_callback(lambda _: callback())
+
+    def _end_of_training(self) -> None:
+        self._written.put(None)
+        if not self._over.done():
+            self._over.set_result(None)
 
     def flush(self) -> None:
         """Called when map_fun has returned: everything that it wanted to keep is written."""

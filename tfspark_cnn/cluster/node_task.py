@@ -15,6 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from tfspark_cnn import env
 from tfspark_cnn.cluster import messages, policy, ports, supervisor, tf_config
 from tfspark_cnn.cluster.messages import Exited, Failed, Message, Reserved, Restarting
 from tfspark_cnn.cluster.node_plan import NodePlan, RunOptions
@@ -64,7 +65,7 @@ class NodeTask:
         client = transport.connect(self.options.coordinator, self.options.secret)
         for _ in batches:  # the input is only there to make one task per node
             pass
-        held = ports.hold()
+        held = ports.reserve(env.tensorflow_ports())
         try:
             plan = self._plan(node, context, held, client)
             outcome = self._live(plan, held, client)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from tfspark_cnn.cluster import application, map_fun_payload, policy, slots
+from tfspark_cnn.cluster import application, map_fun_payload, policy, server_port, slots
 from tfspark_cnn.cluster.attempts import driver_address
 from tfspark_cnn.cluster.node_plan import RunOptions
 from tfspark_cnn.cluster.run_arguments import OnError, args_of_runs, check
@@ -16,7 +16,7 @@ from tfspark_cnn.cluster.run_coordinator import RunCoordinator
 from tfspark_cnn.cluster.run_job import RunJob
 from tfspark_cnn.cluster.run_task import RunTask
 from tfspark_cnn.cluster.runs import Run, Runs
-from tfspark_cnn.errors import ClusterError, JobError, MapFunError, RunTimeout, TFSparkError
+from tfspark_cnn.errors import JobError, MapFunError, RunTimeout, TFSparkError
 
 
 def run_parallel(
@@ -125,12 +125,9 @@ def _speculative(spark: Any) -> bool:
 
 def _coordinator(runs: Runs, payloads: list[bytes], *, hosts: tuple[str, str], **how: Any) -> RunCoordinator:
     public, bind = hosts
-    try:
-        return RunCoordinator(runs, payloads, bind_host=bind, public_host=public, **how)
-    except OSError as error:
-        raise ClusterError(
-            f"the coordinator cannot listen on {bind}: {error}", hint="set spark.driver.bindAddress"
-        ) from error
+    return server_port.listening(
+        lambda port: RunCoordinator(runs, payloads, bind_host=bind, public_host=public, port=port, **how), bind=bind
+    )
 
 
 def _waited(job: RunJob, mode: OnError, timeout_s: float | None) -> TFSparkError | None:

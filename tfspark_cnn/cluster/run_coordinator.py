@@ -38,6 +38,7 @@ class RunCoordinator:
         payloads: `(map_fun, args)` of each, pickled.
         secret: what every call must carry.
         bind_host: the address to listen on.
+        port: to listen on; 0: any free one.
         public_host: the address by which executors reach the driver.
         progress: called with what runs report.
     """
@@ -49,6 +50,7 @@ class RunCoordinator:
         *,
         secret: str,
         bind_host: str,
+        port: int = 0,
         public_host: str,
         progress: Callable[[dict[str, Any]], None] = lambda metrics: None,
     ) -> None:
@@ -57,7 +59,7 @@ class RunCoordinator:
         self._changed = threading.Condition()
         self._outboxes: dict[int, _Outbox] = {}
         self._closed = False
-        self._service = _Service(self, bind_host, secret)
+        self._service = _Service(self, bind_host, secret, port)
         self.location = endpoint(public_host, self._service.port)
 
     # --- from executors ----------------------------------------------------------------------------------------------
@@ -183,9 +185,9 @@ class RunCoordinator:
 class _Service(Service):
     """The Flight side."""
 
-    def __init__(self, coordinator: RunCoordinator, host: str, secret: str) -> None:
+    def __init__(self, coordinator: RunCoordinator, host: str, secret: str, port: int) -> None:
         self._coordinator = coordinator
-        super().__init__(host, secret)
+        super().__init__(host, secret, port=port)
 
     def do_action(self, context: Any, action: flight.Action) -> list[flight.Result]:
         if action.type not in (BEGIN, EVENT):

@@ -129,7 +129,8 @@ class ClusterState:
         successor = any(one.node == event.node for one in self.replaced)
         news = self.feeds.repeat(event.node) if successor else []
         news += [Dismissed(event.node)] if self.trained and self.topology.may_restart(event.node) else []
-        return [*news, *self._let_go()]  # the others may have returned before the last came up
+        # The others may have returned before the last came up.
+        return [*news, *self._tell_evaluators(), *self._let_go()]
 
     def _report(self, event: Report) -> list[Message]:
         self.nodes[event.node].metrics = event.metrics

@@ -160,6 +160,24 @@ class Streams:
 
         dstream.foreachRDD(feed)
 
+    def await_end(self, ssc: Any, *, ended: Callable[[], None], wait: Callable[[Callable[[], bool]], Any]) -> None:
+        """Waits for the end of a StreamingContext: `ended` is called then, and `wait` is told how to see it.
+
+        Spark's own wait cannot be interrupted, so a thread does it, which ends when the context is stopped.
+        """
+
+        def watch() -> None:
+            try:
+                ssc.awaitTermination()
+            except Exception as error:  # py4j's; `shutdown` raises it
+                self.failure = self.failure or error
+            over.set()
+            ended()
+
+        over = threading.Event()
+        threading.Thread(target=watch, name="tfspark-stream", daemon=True).start()
+        wait(over.is_set)
+
     def take_failure(self) -> Exception | None:
         """Gives what went wrong, once."""
         failure, self.failure = self.failure, None

@@ -10,6 +10,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import IO
 
+from tfspark_cnn import env
 from tfspark_cnn.errors import ClusterError
 
 START_S = 60.0
@@ -38,12 +39,13 @@ class TensorBoard:
 
 
 def start(log_dir: str, *, host: str) -> TensorBoard:
-    """Starts TensorBoard on a free port of `host`, and returns when it serves.
+    """Starts TensorBoard at `TENSORBOARD_PORT` of `host`, or at any free port, and returns when it serves.
 
     Raises:
         ClusterError: it did not come up, with the last lines it wrote.
     """
-    argv = [sys.executable, "-m", "tensorboard.main", "--logdir", log_dir, "--host", host, "--port", "0"]
+    argv = [sys.executable, "-m", "tensorboard.main", "--logdir", log_dir, "--host", host]
+    argv += ["--port", str(env.tensorboard_port())]
     process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     assert process.stderr
     lines: deque[bytes] = deque(maxlen=20)
@@ -54,7 +56,10 @@ def start(log_dir: str, *, host: str) -> TensorBoard:
         process.kill()
         process.wait()
         tail = b"".join(lines).decode(errors="replace")
-        raise ClusterError(f"TensorBoard did not come up:\n{tail}", hint="is the tensorboard package installed?")
+        raise ClusterError(
+            f"TensorBoard did not come up:\n{tail}",
+            hint="is the tensorboard package installed, and TENSORBOARD_PORT free if it is set?",
+        )
     return TensorBoard(urls[0], process, reader)
 
 

@@ -345,6 +345,19 @@ class TFCluster:
             )
         self._streams.register(dstream, self.foreach_batch(num_epochs, feed_timeout, qname))
 
+    def await_stream(self, ssc: Any, qname: str = "input") -> None:
+        """Waits until a StreamingContext has ended, or no node takes rows of the queue any more; `shutdown(ssc)` next.
+
+        What ended the stream, if it was an error, is raised by `shutdown`.
+        """
+        self._streams.await_end(
+            ssc,
+            ended=self._coordinator.wake,
+            wait=lambda over: self._coordinator.wait(
+                lambda state: over() or not self._feeds.asking(qname), timeout_s=None
+            ),
+        )
+
     def _unwanted(self, qname: str) -> str | None:
         """Says why no node will take a further feed, or gives None.
 
@@ -490,6 +503,32 @@ class TFCluster:
     def tensorboard_url(self) -> str | None:
         """Gives the URL of the TensorBoard started with the cluster, or None without one."""
         return self._tensorboard.url if self._tensorboard else None
+
+    @property
+    def run_id(self) -> str:
+        """Names this run in logs and in Spark's job groups."""
+        return self._options.run_id
+
+    @property
+    def default_fs(self) -> str:
+        """Hadoop's default file system, as nodes are told it."""
+        return self._options.default_fs
+
+    @property
+    def coordinator_address(self) -> tuple[str, int]:
+        """Host and port by which nodes reach the driver."""
+        host, _, port = self._coordinator.location.removeprefix("grpc://").rpartition(":")
+        return host.strip("[]"), int(port)
+
+    def nodes(self) -> list[dict[str, Any]]:
+        """Gives where each node runs: `executor_id` (its number), `job_name`, `task_index`, `host` and `port`."""
+        found = []
+        for node in self._coordinator.state.topology:
+            place = {"executor_id": node.number, "job_name": node.role.value, "task_index": node.index}
+            reserved = self._coordinator.state.nodes[node.number].reserved
+            host, port = (reserved.host, int(reserved.address.rpartition(":")[2])) if reserved else (None, None)
+            found.append({**place, "host": host, "port": port})
+        return found
 
     def timings(self) -> dict[str, float]:
         """Gives seconds: `start` until every map_fun was entered, `feed` until all rows were with the nodes, `stop`

@@ -128,9 +128,9 @@ def call(
 class Service(flight.FlightServerBase):  # type: ignore[misc]
     """A Flight server on an address of our choice, behind a `SecretGate`. It serves from the moment it exists."""
 
-    def __init__(self, host: str, secret: str) -> None:
+    def __init__(self, host: str, secret: str, *, port: int = 0) -> None:
         self._gate = SecretGate(secret)
-        super().__init__(endpoint(host, 0), middleware={"secret": self._gate})
+        super().__init__(endpoint(host, port), middleware={"secret": self._gate})
 
     @property
     def refused(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,7 @@ from tfspark_cnn.tensorflowonspark.pipeline_params import (
     HasTFRecordDir,
     TFParams,
 )
+from tfspark_cnn.tensorflowonspark.program import Program, chief_of, gpus_of
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -104,12 +106,13 @@ class TFEstimator(
         log.info("trains with %s", args)
         with TFCluster.run(
             dataset.sparkSession,
-            self.train_fn,
+            Program(self.train_fn, os.getcwd(), self.getMasterNode()),
             self.args.argv or args,
             self.getClusterSize(),
             self.getNumPS(),
             input_mode=InputMode.SPARK,
-            master_node=self.getMasterNode(),
+            master_node=chief_of(self.getMasterNode()),
+            gpus_per_node=gpus_of(args),
             driver_ps_nodes=self.getDriverPSNodes(),
             model_dir=self.getModelDir(),
             **self._tensorboard(),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+import keras
 import tensorflow as tf
 
 from tfspark_cnn import env
@@ -73,6 +74,19 @@ def multi_worker_mirrored(
         if line is not None:
             Pace.attach(strategy, line)
     return strategy
+
+
+def mend_keras(node: str) -> None:
+    """Makes Keras 3's `fit` work under a strategy of several workers that map_fun makes by itself, or refuse.
+
+    Args:
+        node: this node, as `worker:1`, for the log.
+    """
+    if keras.backend.backend() != "tensorflow" or env.legacy_keras():
+        return
+    refusal = _install(node)
+    if refusal is not None:
+        keras_fit.refuse(refusal)
 
 
 def rest(strategy: Any) -> None:

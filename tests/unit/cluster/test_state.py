@@ -129,6 +129,11 @@ def test_an_evaluator_hears_of_each_checkpoint_and_of_the_end_and_may_ask_for_it
     assert state.handle(Saved(1, 20, 2, "checkpoint-20")) == [CheckpointWritten(2, 20, "checkpoint-20")]
 
 
+def test_an_evaluator_that_comes_when_all_have_trained_hears_of_the_end() -> None:
+    state, _ = after(FULL, [*entered(0, 1, 3), Returned(1), Returned(3)])
+    assert TrainingOver(2) in state.handle(*entered(2))
+
+
 @pytest.mark.parametrize(
     ("events", "reason", "out"),
     [

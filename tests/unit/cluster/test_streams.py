@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import pickle
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pyarrow as pa
@@ -174,3 +175,28 @@ def test_partitions_are_counted() -> None:
     for batches, rows in ([], 0), ([batch, batch], 6):
         (counted,) = streams.count_batches(batches)
         assert counted.to_pydict() == {"rows": [rows]}
+
+
+class Stream:
+    """As a StreamingContext that ends when it is told to, well or not."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.ended, self.error = threading.Event(), error
+
+    def awaitTermination(self) -> None:
+        self.ended.wait()
+        if self.error:
+            raise self.error
+
+
+@pytest.mark.parametrize("error", [None, ValueError("of the stream")])
+def test_the_end_of_a_stream_is_waited_for_and_its_error_kept(error: Exception | None) -> None:
+    opened, stream, woken = Streams(), Stream(error), threading.Event()
+
+    def wait(over: Callable[[], bool]) -> None:
+        assert not over()
+        stream.ended.set()
+        assert woken.wait(10) and over()
+
+    opened.await_end(stream, ended=woken.set, wait=wait)
+    assert opened.take_failure() is error
