@@ -119,7 +119,8 @@ def _one(part: str) -> Augmentation:
     name, colon, amount = (piece.strip() for piece in part.partition(":"))
     if name not in KINDS:
         raise ConfigError(
-            f"expected an augmentation, received {name!r}", hint=did_you_mean(name, KINDS, f"use {', '.join(KINDS)}")
+            f"augmentation: expected one of {', '.join(KINDS)}, received {name!r}",
+            hint=did_you_mean(name, KINDS, EXAMPLE),
         )
     kind = KINDS[name]
     if kind.most is None:

@@ -171,6 +171,11 @@ class TrainConfig(_Table):
         augmentation.parse(self.augmentation)
         if self.recipe:
             recipes.recipe(self.recipe)
+        if self.warmup_epochs >= self.epochs:
+            raise ConfigError(
+                f"train.warmup_epochs is {self.warmup_epochs:g}, expected less than train.epochs, {self.epochs}",
+                hint="warm up for less, or train for longer: the learning rate would never reach its height",
+            )
         if self.momentum and self.optimizer not in (Optimizer.SGD, Optimizer.RMSPROP):
             raise ConfigError(
                 f"train.momentum is {self.momentum:g}, and {self.optimizer} takes none",
@@ -268,6 +273,7 @@ class _Given:
     value: Any
     origin: str
     is_text: bool = False
+    rank: int = 0  # of the place: a file, the environment, a flag
 
 
 _TABLES: dict[str, Any] = {
@@ -278,6 +284,9 @@ _TABLES: dict[str, Any] = {
     "output": OutputConfig,
 }
 _FREE_TABLE = "model.parameters."
+_NO_RECIPE = ("", '""', "''")
+"""Also as a flag or a variable may have it."""
+
 _TYPES: dict[str, tuple[type, str]] = {
     "str": (str, "a text"),
     "int": (int, "a whole number"),
@@ -297,13 +306,23 @@ def load(path: str | Path | None = None, *, flags: Iterable[str] = ()) -> Config
         ConfigError: The file cannot be read, a key is unknown, or a value is none that the key can have.
     """
     given = _from_toml(Path(path)) if path is not None else {}
-    given |= {key: _Given(text, f"in {env.variable_of(key)}", True) for key, text in env.overrides().items()}
+    given |= {key: _Given(text, f"in {env.variable_of(key)}", True, 1) for key, text in env.overrides().items()}
     given |= dict(_from_flag(flag) for flag in flags)
     for key, setting in given.items():
         _refuse_unknown(key, setting.origin)
-    tables = {name: _values(name, given) for name in _TABLES}
+    chosen = _without_what_a_recipe_sets(given)
+    tables = {name: _values(name, chosen) for name in _TABLES}
     made = {name: kind(**tables[name]) for name, kind in _TABLES.items() if kind is not TrainConfig}
     return Config(train=TrainConfig.of(tables["train"], workers=made["cluster"].num_workers), **made)
+
+
+def _without_what_a_recipe_sets(given: Mapping[str, _Given]) -> Mapping[str, _Given]:
+    """Leaves out settings of a recipe that stand in a place over which that of the recipe itself wins."""
+    recipe = given.get("train.recipe")
+    if recipe is None or recipe.value in _NO_RECIPE:
+        return given
+    theirs = {f"train.{name}" for name in recipes.SETTINGS}
+    return {key: one for key, one in given.items() if key not in theirs or one.rank >= recipe.rank}
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
@@ -349,7 +368,7 @@ def _from_flag(flag: str) -> tuple[str, _Given]:
     key, equals, text = flag.partition("=")
     if not equals:
         raise ConfigError(f"expected --set table.key=value, received {flag!r}", hint="write --set train.epochs=3")
-    return key.strip(), _Given(text.strip(), f"in --set {flag}", True)
+    return key.strip(), _Given(text.strip(), f"in --set {flag}", True, 2)
 
 
 def _refuse_unknown(key: str, origin: str) -> None:

@@ -22,6 +22,11 @@ from tfspark_cnn.errors import ConfigError, did_you_mean
 
 Setting = str | int | float
 
+SETTINGS = (
+    "optimizer", "learning_rate", "momentum", "epochs", "schedule", "warmup_epochs", "label_smoothing", "augmentation",
+)  # fmt: skip
+"""What a recipe sets."""
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -94,7 +99,8 @@ def recipe(name: str) -> Recipe:
     """
     if name not in RECIPES:
         raise ConfigError(
-            f"expected a recipe, received {name!r}", hint=did_you_mean(name, RECIPES, f"use {', '.join(RECIPES)}")
+            f"train.recipe: expected a recipe, received {name!r}",
+            hint=did_you_mean(name, RECIPES, f"use {', '.join(RECIPES)}"),
         )
     return RECIPES[name]
 
@@ -102,7 +108,8 @@ def recipe(name: str) -> Recipe:
 def completed(given: Mapping[str, Any], *, global_rows: int) -> dict[str, Any]:
     """Adds the settings of the recipe that is named among those that are given, which win over them.
 
-    With another optimizer than the recipe's, its learning rate and momentum mean nothing, and are left out.
+    With another optimizer than the recipe's, its learning rate and momentum mean nothing, and are left out. With
+    another number of epochs, the warm-up is as large a part of them.
 
     Args:
         given: settings of `[train]`, `recipe` among them.
@@ -117,7 +124,10 @@ def completed(given: Mapping[str, Any], *, global_rows: int) -> dict[str, Any]:
     """
     if not given.get("recipe"):
         return dict(given)
-    found = recipe(given["recipe"]).settings(global_rows)
+    chosen = recipe(given["recipe"])
+    found = chosen.settings(global_rows)
+    if "epochs" in given:
+        found["warmup_epochs"] = chosen.warmup_epochs * given["epochs"] / chosen.epochs
     if given.get("optimizer", found["optimizer"]) != found["optimizer"]:
         found = {name: value for name, value in found.items() if name not in ("learning_rate", "momentum")}
     return found | dict(given)

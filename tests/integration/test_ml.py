@@ -19,6 +19,7 @@ from pyspark.sql import functions as sf
 
 from tfspark_cnn.data.digits import digits
 from tfspark_cnn.errors import ConfigError, EmptyFeedError, SchemaError
+from tfspark_cnn.feed.columns import Column
 from tfspark_cnn.ml import CNNClassificationModel, CNNClassifier, CNNRegressionModel, CNNRegressor
 
 pytestmark = [pytest.mark.timeout(240), pytest.mark.beside]
@@ -258,7 +259,9 @@ def test_a_model_of_a_later_format_is_refused(spark, model, tmp_path) -> None:
         ({"validationSplit": 0.1, "validationCol": "held"}, "*", ConfigError, "are both set"),
         ({"validationCol": "label"}, "*", SchemaError, "expected boolean for validationCol, received bigint"),
         ({"validationCol": "held"}, "* & false AS held", EmptyFeedError, "no rows are to validate on"),
-        ({"numWorkers": 0}, "*", ConfigError, "0"),
+        ({"numWorkers": 0}, "*", ConfigError, "numWorkers is 0, expected 1 or more"),
+        ({"numPS": -1}, "*", ConfigError, "numPS is -1, expected 0 or more"),
+        ({"tensorboard": True}, "*", ConfigError, "tensorboard is set, and there is no logDir"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_trained_is_refused_before_executors_are_taken(rows, params, select, error, words) -> None:
@@ -266,6 +269,11 @@ def test_what_cannot_be_trained_is_refused_before_executors_are_taken(rows, para
     classifier = CNNClassifier(featuresCol="image", inputShape=SHAPE).setParams(**params)
     with pytest.raises(error, match=f"(?s){words}"):
         classifier.fit(frame)
+
+
+def test_images_to_train_on_must_be_finite(rows) -> None:
+    classifier = CNNClassifier(featuresCol="image", inputShape=SHAPE)
+    assert classifier.task(rows[0], Column("label"), classes=10).image.finite
 
 
 def test_no_rows_and_unknown_params_are_refused(rows) -> None:

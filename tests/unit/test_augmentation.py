@@ -31,7 +31,7 @@ def test_every_augmentation_is_read_and_refused_with_a_wrong_amount(name: str) -
     ("text", "words"),
     [
         ("flp", r"received 'flp'\n.*did you mean 'flip'"),
-        ("flip,", r"expected an augmentation, received ''\n.*use flip, flip_vertical"),
+        ("flip,", r"augmentation: expected one of flip, flip_vertical, .*, received ''\n.*as 'flip, crop:4"),
         ("flip, crop:2, flip", "flip is there twice"),
         ("crop:1.5", r"expected crop:AMOUNT, a whole number above 0, received 'crop:1.5'\n.*pixels of zeros"),
         ("rotate:181", "a number above 0, at most 180, received 'rotate:181'"),

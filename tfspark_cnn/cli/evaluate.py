@@ -45,7 +45,7 @@ def evaluate(
     """
     asked = scoring.wanted(kind, features, shape=shape, encoding=encoding, resize=resize, scale=scale)
     found = saved_model(model, asked)
-    tables.check_input(source)
+    tables.check_input(source, kind=kind)
     if dry_run:
         table = {"path": source, "format": kind, "label": label}
         print(json.dumps({"model": found.plan(), "input": table, "spark": {"master": master}}, indent=2))

@@ -46,6 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         app(args=given, prog_name="tfspark-cnn")
     except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
         sys.exit(INTERRUPTED)
     except Exception as error:  # the outermost edge: whatever it is, the user gets two lines
         sys.exit(_told(error, debug="--debug" in given))

@@ -96,7 +96,7 @@ def predict(
     """
     asked = scoring.wanted(kind, features, shape=shape, encoding=encoding, resize=resize, scale=scale)
     found = saved_model(model, dataclasses.replace(asked, layer=layer))
-    tables.check_input(source)
+    tables.check_input(source, kind=kind)
     tables.check_output(target, overwrite=overwrite, beside=(model, source))
     task = Prediction(found, source, kind, label, target, target_kind, drop_images, overwrite)
     if dry_run:

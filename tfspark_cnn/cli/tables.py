@@ -28,6 +28,12 @@ class TableFormat(StrEnum):
     IMAGES = "images"
 
 
+_SUFFIXES = {
+    ".csv": TableFormat.CSV, ".parquet": TableFormat.PARQUET, ".tfrecord": TableFormat.TFRECORD,
+    ".tfrecords": TableFormat.TFRECORD,
+}  # fmt: skip
+
+
 class OutputFormat(StrEnum):
     """What OUTPUT becomes."""
 
@@ -35,12 +41,19 @@ class OutputFormat(StrEnum):
     CSV = "csv"
 
 
-def check_input(path: str) -> None:
-    """Refuses a local path at which there is nothing.
+def check_input(path: str, *, kind: TableFormat) -> None:
+    """Refuses a local path at which there is nothing, and a file that says it is of another format.
+
+    Args:
+        path: of the table.
+        kind: what it is to be read as.
 
     Raises:
         ConfigError: so it is.
     """
+    named = next((of for suffix, of in _SUFFIXES.items() if path.endswith((suffix, f"{suffix}.gz"))), kind)
+    if named is not kind:
+        raise ConfigError(f"{path} is read as {kind}, and its name says {named}", hint=f"pass --format {named}")
     if is_local(path) and not any(sign in path for sign in "*?{[") and not local(path).exists():
         raise ConfigError(f"expected a table at {path}, received nothing", hint="pass the file or folder to read")
 

@@ -6,7 +6,8 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,6 +22,7 @@ from tfspark_cnn.cli.progress import ProgressLine, TrainingProgress, progress_li
 from tfspark_cnn.cli.report import RunReport, summarize
 from tfspark_cnn.config import Config
 from tfspark_cnn.data import Source, source
+from tfspark_cnn.errors import ConfigError
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -72,8 +74,9 @@ def train(
         _show_plan(config)
         return
     java.find()
+    folders = _folders(config)
     log.to_console(sys.stderr, level=logging.DEBUG if debug else logging.WARNING)
-    _show(_run(config, rows, debug=debug), as_json=as_json)
+    _show(_run(config, rows, folders, debug=debug), as_json=as_json)
 
 
 def _show_plan(config: Config) -> None:
@@ -90,21 +93,38 @@ def _show(report: RunReport, *, as_json: bool) -> None:
     Console(highlight=False, soft_wrap=not sys.stdout.isatty()).print(report.as_table())
 
 
-def _run(config: Config, rows: Source, *, debug: bool) -> RunReport:
+def _run(config: Config, rows: Source, folders: _RunFolders, *, debug: bool) -> RunReport:
     from rich.console import Console
 
-    folders = _folders(config)
     progress = TrainingProgress()
     with progress_line(Console(stderr=True), progress) as line:
         line.phase("starting Spark")
         with embedded.session(config.cluster, log_file=None if debug else folders.spark_log) as spark:
             training_rows, task = _loaded(spark, config, rows)
-            results, figures = _trained(spark, training_rows, task, folders=folders, line=line)
+            with _saying_how_to_go_on(folders):
+                results, figures = _trained(spark, training_rows, task, folders=folders, line=line)
     return summarize(results, images=progress.images, log_dir=folders.logs, **figures)
+
+
+@contextmanager
+def _saying_how_to_go_on(folders: _RunFolders) -> Iterator[None]:
+    """Tells who interrupts a training that nothing of it is lost."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if any((folders.model / "checkpoints").glob("*")):
+            print("the same command goes on at the last checkpoint", file=sys.stderr)
+        raise
 
 
 def _folders(config: Config) -> _RunFolders:
     root = Path(config.output.dir).absolute()
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"output.dir: expected a folder to write to, received {root}: {error.strerror}", hint="set output.dir"
+        ) from error
     logs = root / "logs" / time.strftime("%Y%m%d-%H%M%S")
     return _RunFolders(root=root, model=root / "model", logs=logs, spark_log=root / "spark.log")
 

@@ -17,18 +17,34 @@ def session(sc: Any) -> Any:
     """Gives the session of a SparkContext, or the SparkSession itself.
 
     Raises:
-        ConfigError: it is neither.
+        ConfigError: it is neither, or was stopped.
     """
     from pyspark.sql import SparkSession
 
     if isinstance(sc, SparkSession):
-        return sc
+        return check_running(sc)
     if hasattr(sc, "parallelize") and hasattr(sc, "_jsc"):
+        _refuse_stopped(sc)
         return SparkSession(sc)
     raise ConfigError(
         f"sc is a {type(sc).__name__}, expected a SparkContext or a SparkSession",
         hint="pass spark = SparkSession.builder.getOrCreate()",
     )
+
+
+def check_running(spark: Any) -> Any:
+    """Gives a session back.
+
+    Raises:
+        ConfigError: it was stopped.
+    """
+    _refuse_stopped(spark.sparkContext)
+    return spark
+
+
+def _refuse_stopped(sc: Any) -> None:
+    if sc._jsc is None:  # as PySpark leaves it
+        raise ConfigError("the Spark application was stopped", hint="make one: SparkSession.builder.getOrCreate()")
 
 
 def use_this_python(sc: Any) -> None:

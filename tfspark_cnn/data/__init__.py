@@ -69,7 +69,7 @@ class Source:
         if self.in_folder and not folder:
             raise ConfigError(
                 f"expected a folder with the files of {self.name}, received none",
-                hint="set data.dir to where they are",
+                hint=f"set data.dir to where they are; `tfspark-cnn data {self.name} DIR` downloads them",
             )
         if folder and not self.in_folder:
             raise ConfigError(

@@ -396,7 +396,14 @@ class _Rows:
         others = np.flatnonzero(lengths != expected)
         if len(others):
             received = f"{lengths[others[0]]} {unit}"
-            raise self.error(int(others[0]) // per_row, f"{expected} {unit}", received, _SAME_SHAPE)
+            row = int(others[0]) // per_row
+            raise self.error(row, f"{expected} {unit}", received, self._encoding_of(row) or _SAME_SHAPE)
+
+    def _encoding_of(self, row: int) -> str | None:
+        """Says how to read a row whose bytes are those of an image file."""
+        value = self.array[row].as_py() if self.column.kind is Kind.BYTES else b""
+        found = next((name for start, name in _STARTS.items() if value.startswith(start)), None)
+        return f'these are {found} files: set encoding="{found}"' if found else None
 
     def refuse_other_classes(self, values: Array) -> None:
         """Refuses the first integer that is no class, if the column has classes."""
@@ -428,7 +435,8 @@ class _Rows:
         return SchemaError(f"column {self.column.name!r}, {place}: expected {expected}, received {received}", hint=hint)
 
 
-_SAME_SHAPE = "bring all rows to one shape before train: pad, crop or filter them"
+_SAME_SHAPE = "bring all rows to one shape: pad, crop or filter them"
+_STARTS = {b"\x89PNG": "png", b"\xff\xd8\xff": "jpeg"}
 
 
 def _as_type(array: pa.Array | pa.ChunkedArray, column: ResolvedColumn, place: str) -> pa.Array | pa.ChunkedArray:

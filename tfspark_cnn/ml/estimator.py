@@ -39,7 +39,7 @@ class CNNClassifier(
     def _fit(self, dataset: DataFrame) -> CNNClassificationModel:
         from pyspark.sql import functions as sf
 
-        self.checked_columns(dataset)
+        self.check_params(dataset)
         labels = self._labels(dataset)
         task = self.task(dataset, Column(LABEL, classes=labels.classes), classes=labels.classes)
         train, validation = self.parts(dataset, sf.col(quoted(self.getLabelCol())).cast("bigint"))
@@ -70,7 +70,7 @@ class CNNRegressor(
     def _fit(self, dataset: DataFrame) -> CNNRegressionModel:
         from pyspark.sql import functions as sf
 
-        self.checked_columns(dataset)
+        self.check_params(dataset)
         check_numbers(dataset, self.getLabelCol())
         task = self.task(dataset, Column(LABEL, dtype="float32"))
         train, validation = self.parts(dataset, sf.col(quoted(self.getLabelCol())).cast("float"))

@@ -18,6 +18,7 @@ then on, it may take GPUs that are others' at that time, and a crash in its nati
 
 from __future__ import annotations
 
+import difflib
 import importlib.util
 import os
 import tempfile
@@ -44,6 +45,7 @@ class Format(StrEnum):
 
 
 _SUFFIXES = {Format.KERAS: ".keras", Format.ONNX: ".onnx"}
+_FILES = (".h5", ".hdf5", ".pb", ".tflite")
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,10 @@ def format_of(path: str | os.PathLike[str], wanted: str | None = None) -> Format
     """
     name = os.fspath(path)
     by_suffix = next((kind for kind, suffix in _SUFFIXES.items() if name.endswith(suffix)), None)
+    if not name.strip("/"):
+        raise ConfigError(f"expected a path to export to, received {name!r}", hint="as digits.keras, or digits/1")
+    if wanted is None and by_suffix is None:
+        _refuse_misspelt(name)
     if wanted is None:
         return by_suffix or Format.SAVED_MODEL
     kind = chosen(wanted, Format, what="expected a format", otherwise="saved_model is what TensorFlow Serving takes")
@@ -117,6 +123,17 @@ def format_of(path: str | os.PathLike[str], wanted: str | None = None) -> Format
         cure = "Keras loads files on .keras alone" if kind is Format.KERAS else "leave the format out, or the suffix"
         raise ConfigError(f"expected a path for format {str(kind)!r}, received {name!r}", hint=cure)
     return kind
+
+
+def _refuse_misspelt(name: str) -> None:
+    """Refuses a suffix that is nearly one of ours, or that of a file that a SavedModel is not."""
+    suffix = Path(name).suffix.lower()
+    close = difflib.get_close_matches(suffix, _SUFFIXES.values(), n=1)
+    if suffix and (close or suffix in _FILES):
+        raise ConfigError(
+            f"expected a path on .keras or .onnx, or a folder for a SavedModel, received {name!r}",
+            hint=f"did you mean {name.removesuffix(suffix) + close[0]!r}?" if close else "leave the suffix out",
+        )
 
 
 def check_converter() -> None:

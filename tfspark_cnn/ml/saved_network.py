@@ -68,11 +68,11 @@ def image_column(params: Mapping[str, Any]) -> Column:
     Raises:
         ConfigError: they contradict each other.
     """
-    scale = params.get("scale", 1.0)
+    encoding, scale = params.get("encoding", "raw"), params.get("scale", 1.0)
     return Column(
         params["featuresCol"], shape=tuple(params["inputShape"]), dtype="float32",
-        encoding=params.get("encoding", "raw"), resize=params.get("resize") or None,
-        scale=None if scale == 1.0 else scale,
+        encoding=encoding, resize=params.get("resize") or None,
+        scale=scale if encoding == "raw" or scale != 1.0 else None,  # with one, raw bytes hold uint8
     )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -21,6 +22,16 @@ class TrainingSummary:
     fit_s: float = 0.0
     weights: int = 0
     attempts: Sequence[str] = ()
+
+    def first_epoch_without_a_loss(self) -> int | None:
+        """Gives the first epoch, from 1 on, whose loss is NaN or infinite; None where there is none.
+
+        Example:
+            >>> TrainingSummary({"loss": [2.3, float("nan")]}).first_epoch_without_a_loss()
+            2
+        """
+        losses = self.history.get("loss", ())
+        return next((epoch for epoch, loss in enumerate(losses, 1) if not math.isfinite(loss)), None)
 
     def __str__(self) -> str:
         last = ", ".join(f"{name} {values[-1]:.4g}" for name, values in self.history.items() if values)

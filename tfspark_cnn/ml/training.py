@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 from tfspark_cnn import augmentation
+from tfspark_cnn.cluster import application
 from tfspark_cnn.cluster.tf_cluster import InputMode, TFCluster
 from tfspark_cnn.config import ModelConfig, TrainConfig
 from tfspark_cnn.errors import ConfigError, EmptyFeedError, SchemaError, did_you_mean
@@ -20,6 +22,8 @@ from tfspark_cnn.ml.task import TrainingTask
 if TYPE_CHECKING:
     from pyspark.sql import Column as SparkColumn
     from pyspark.sql import DataFrame
+
+log = logging.getLogger(__name__)
 
 MAP_FUN = "tfspark_cnn.training.network_job:run"
 IMAGE, LABEL = "image", "label"
@@ -58,13 +62,19 @@ class NetworkTraining(TrainingParams):
 
     # --- what is known before executors are taken --------------------------------------------------------------------
 
-    def checked_columns(self, dataset: DataFrame) -> None:
-        """Refuses a DataFrame without the columns that are named, and Params that contradict each other.
+    def check_params(self, dataset: DataFrame) -> None:
+        """Refuses Params that cannot be or contradict each other, and a DataFrame without the columns that they name.
 
         Raises:
             ConfigError: they do.
             SchemaError: a column is missing, or cannot mark the rows to validate on.
         """
+        application.check_running(dataset.sparkSession)
+        for name, least in (("numWorkers", 1), ("numPS", 0)):
+            if (count := self.getOrDefault(name)) < least:
+                raise ConfigError(f"{name} is {count}, expected {least} or more", hint=f"as {name}={max(least, 1)}")
+        if self.getTensorboard() and not self.getLogDir():
+            raise ConfigError("tensorboard is set, and there is no logDir", hint="set logDir: TensorBoard shows it")
         if self.getValidationCol() and self.getValidationSplit():
             raise ConfigError("validationCol and validationSplit are both set", hint="leave one of them out")
         if not 0 <= self.getValidationSplit() < 1:
@@ -128,7 +138,7 @@ class NetworkTraining(TrainingParams):
         schema.resolve(to_arrow_schema(dataset.select(quoted(column.name)).schema), column)
         return Column(
             IMAGE, shape=column.shape, dtype=column.dtype, encoding=column.encoding, resize=column.resize,
-            scale=column.scale,
+            scale=column.scale, finite=not column.encoded,
         )  # fmt: skip
 
     def _parameters(self) -> Mapping[str, Any]:
@@ -194,7 +204,10 @@ class NetworkTraining(TrainingParams):
             cluster.train(train, num_epochs=task.train.epochs, validation=validation)
             (found,) = (result for result in cluster.shutdown() if result is not None)
             attempts = [str(attempt) for attempt in cluster.attempts()]
-        return found["network"], TrainingSummary(found["history"], found["fit_s"], found["weights"], attempts)
+        training = TrainingSummary(found["history"], found["fit_s"], found["weights"], attempts)
+        if (epoch := training.first_epoch_without_a_loss()) is not None:
+            log.warning("the loss is no number from epoch %d on; a lower learningRate may help", epoch)
+        return found["network"], training
 
     def _cluster_options(self) -> dict[str, Any]:
         if self.getMaxRestarts() and not self.getModelDir():

@@ -75,7 +75,7 @@ def cast(values: Any, column: Column) -> Any:
     if not column.encoded and column.scale is None:
         return values
     values = tf.cast(values, column.dtype or "uint8")
-    return values if column.scale is None else values * tf.constant(column.scale, values.dtype)
+    return values if column.scale in (None, 1.0) else values * tf.constant(column.scale, values.dtype)
 
 
 def _opened_dtype(column: Column) -> Any:

@@ -45,12 +45,21 @@ def test_a_dry_run_shows_the_whole_configuration_and_starts_nothing(capsys: pyte
     assert (plan["train"]["epochs"], plan["spark"]["master"]) == (3, "local[5]")
 
 
+def test_a_folder_that_cannot_be_made_is_refused_before_anything_starts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    assert exit_code("train", CONF, "--set", f"output.dir={tmp_path}/file/run") == 2
+    assert "output.dir: expected a folder to write to" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("override", "told"),
     [
         ("train.epoch=3", "did you mean 'epochs'"),
         ("data.source=digit", "did you mean 'digits'"),
-        ("data.source=mnist", "set data.dir"),
+        ("data.source=mnist", "`tfspark-cnn data mnist DIR` downloads them"),
+        ("train.augmentation=crop:9", "as crop:1"),
     ],
 )
 def test_a_wrong_configuration_is_two_lines_and_exits_with_2(

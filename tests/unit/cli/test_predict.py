@@ -141,9 +141,15 @@ def test_a_place_without_permission_is_refused(folder: Path, monkeypatch: pytest
 
 
 def test_other_file_systems_are_left_to_spark() -> None:
-    tables.check_input("hdfs://host/table")
+    tables.check_input("hdfs://host/table", kind=TableFormat.PARQUET)
     tables.check_output("s3a://bucket/scored", overwrite=False, beside=("hdfs://host/table",))
     assert saved_model("hdfs://host/model", wanted(TableFormat.PARQUET, None)).network is None
+
+
+@pytest.mark.parametrize(("name", "kind"), [("d.csv", "csv"), ("d.csv.gz", "csv"), ("s3://b/x.tfrecord", "tfrecord")])
+def test_a_file_whose_name_says_another_format_is_refused(name: str, kind: str) -> None:
+    with pytest.raises(ConfigError, match=f"is read as parquet, and its name says {kind}\n.*--format {kind}"):
+        tables.check_input(name, kind=TableFormat.PARQUET)
 
 
 def test_shapes_are_three_positive_numbers() -> None:

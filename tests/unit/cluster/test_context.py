@@ -14,7 +14,7 @@ from tfspark_cnn.errors import ConfigError
         ({"on_bad_image": "skpi"}, "an on_bad_image of raise, skip, received 'skpi'\n.*did you mean 'skip'"),
         ({"on_bad_image": None}, "an on_bad_image of raise, skip, received None\n.*skip leaves out the row"),
         ({"augment": 3}, "of \\(x, seed\\) or \\(x, y, seed\\), received 3\n.*def augment"),
-        ({"augment": "flp"}, "expected an augmentation, received 'flp'\n.*did you mean 'flip'"),
+        ({"augment": "flp"}, "expected one of flip, .*, received 'flp'\n.*did you mean 'flip'"),
         ({"augment": "flip, mixup:1"}, "mixup mixes labels, whose classes it does not know\n.*Augment\\("),
         ({"augment": lambda x: x}, "augment to be a function of \\(x, seed\\) or \\(x, y, seed\\), received <function"),
     ],

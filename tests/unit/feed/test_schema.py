@@ -317,6 +317,12 @@ def test_raw_bytes_sliced_anywhere_equal_numpy(values: np.ndarray, kind: str, be
     assert found.flags.c_contiguous and is_view(found, array)
 
 
+@pytest.mark.parametrize(("start", "name"), [(b"\x89PNG\r\n", "png"), (b"\xff\xd8\xff\xe0", "jpeg")])
+def test_files_of_images_that_are_read_as_pixels_are_told_from_those(start: bytes, name: str) -> None:
+    with pytest.raises(SchemaError, match=f'expected 4 bytes.*\n.*these are {name} files: set encoding="{name}"'):
+        read(pa.array([b"1234", start + b"...."], pa.binary()), Column("x", shape=(4,)))
+
+
 def test_bytes_without_a_shape_have_that_of_the_first_row() -> None:
     assert read(pa.array([b"ab", b"cd"])).tolist() == [[97, 98], [99, 100]]
     assert read(pa.array([b"\x01\x00\x02\x00"]), Column("x", dtype="uint16")).tolist() == [[1, 2]]

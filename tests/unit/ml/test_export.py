@@ -39,6 +39,20 @@ def test_the_format_is_asked_for_or_the_suffix_tells_it(path: Any, wanted: str |
 
 
 @pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("a.onx", r"received 'a.onx'\n.*did you mean 'a.onnx'"),
+        ("a/b.kers", "did you mean 'a/b.keras'"),
+        ("a.h5", "or a folder for a SavedModel, received 'a.h5'\n.*leave the suffix out"),
+        ("", "expected a path to export to, received ''"),
+    ],
+)
+def test_a_path_that_means_something_else_is_refused(path: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        format_of(path)
+
+
+@pytest.mark.parametrize(
     ("path", "wanted", "words"),
     [
         (

@@ -13,8 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from tfspark_cnn.errors import ConfigError, CorruptFileError, SourceError
+from tfspark_cnn.feed import schema
 from tfspark_cnn.feed.columns import Column
-from tfspark_cnn.ml.saved_network import Answer, SavedNetwork, read
+from tfspark_cnn.ml.saved_network import Answer, SavedNetwork, image_column, read
 
 PARAMS = {"featuresCol": "digit", "inputShape": [8, 8, 1]}
 DEFAULTS = {"featuresCol": "features", "encoding": "raw", "resize": "", "scale": 1.0}
@@ -46,8 +47,15 @@ def save(folder: Path, *, kind: str = "tfspark_cnn.ml.model.CNNClassificationMod
 @pytest.mark.parametrize("uri", ["{}", "{}/", "file://{}"])
 def test_the_folder_of_a_model_tells_its_column_labels_and_what_it_gives(tmp_path: Path, uri: str) -> None:
     folder = save(tmp_path / "model", labels=["naught", "one"])
-    column = Column("digit", shape=(8, 8, 1), dtype="float32")
+    column = Column("digit", shape=(8, 8, 1), dtype="float32", scale=1.0)
     assert read(uri.format(folder)) == SavedNetwork(network(), column, ("naught", "one"), Answer.CLASSES)
+
+
+def test_bytes_of_a_raw_column_are_pixels_with_and_without_a_scale() -> None:
+    for scale in ({}, {"scale": 1 / 255}):
+        found = schema.resolve(pa.schema([("digit", pa.binary())]), image_column(PARAMS | scale))
+        assert (found.dtype, found.shape) == ("uint8", (8, 8, 1))
+    assert image_column(PARAMS | {"encoding": "png"}).scale is None
 
 
 def test_a_regressor_gives_a_number(tmp_path: Path) -> None:
