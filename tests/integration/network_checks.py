@@ -184,7 +184,8 @@ def two_steps(args, ctx):
         keras.utils.set_random_seed(1)
         with strategy.scope():
             model = registry.build(name, input_shape=SMALL, classes=CLASSES)
-            model.compile(keras.optimizers.SGD(1e-3), "sparse_categorical_crossentropy")
+            eager = name in args["eager"]
+            model.compile(keras.optimizers.SGD(1e-3), "sparse_categorical_crossentropy", run_eagerly=eager)
         before = _sum(model)
         rows = own_share(tf.data.Dataset.from_tensor_slices((x, y)).batch(4))
         history = model.fit(rows, epochs=1, verbose=0)

