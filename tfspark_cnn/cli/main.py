@@ -46,10 +46,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         app(args=given, prog_name="tfspark-cnn")
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(INTERRUPTED)
+        sys.exit(_told_interrupted())
+    except SystemExit as ended:  # as typer ends what was interrupted within a verb
+        sys.exit(_told_interrupted() if ended.code == INTERRUPTED else ended.code)
     except Exception as error:  # the outermost edge: whatever it is, the user gets two lines
         sys.exit(_told(error, debug="--debug" in given))
+
+
+def _told_interrupted() -> int:
+    print("interrupted", file=sys.stderr)
+    return INTERRUPTED
 
 
 def _told(error: Exception, *, debug: bool) -> int:
