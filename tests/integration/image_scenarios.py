@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from tfspark_cnn import Column
-from tfspark_cnn.errors import TFSparkError
+from tfspark_cnn.errors import ConfigError, TFSparkError
 from tfspark_cnn.feed.cache import FeedStore
 from tfspark_cnn.feed.columns import OnBadImage
 from tfspark_cnn.feed.dealing import Dealer
@@ -287,11 +287,12 @@ def seeds() -> dict[str, Any]:
     return {"first": run(), "again": run(), "other share": run(share=1)}
 
 
-def refused_augment() -> str:
+def refusal(augment: Any, label: str | None = None) -> str:
+    """What is said of a function that augments otherwise than it may."""
     try:
-        Node([images()]).dataset(IMAGE, augment=lambda x, seed: None)
-    except Exception as error:
-        return f"{type(error).__name__}: {error}"
+        Node([images()]).dataset(IMAGE, label, augment=augment)
+    except ConfigError as error:
+        return f"ConfigError: {error}"
     return "nothing"
 
 
@@ -303,20 +304,13 @@ def augmented_labels() -> dict[str, Any]:
 
     from tfspark_cnn.training.augment_call import checked_augment
 
-    def refusal(augment: Any, label: str | None) -> str:
-        try:
-            Node([images()]).dataset(IMAGE, label, augment=augment)
-        except Exception as error:
-            return f"{type(error).__name__}: {error}"
-        return "nothing"
-
     (x, (y, seed)), *_ = Node([images()]).dataset(IMAGE, "id", augment=double, shuffle=False).as_numpy_iterator()
     named = Node([images()]).dataset(Column(**vars(IMAGE) | {"dtype": "float32"}), augment=checked_augment("cutout:4"))
     cut = next(named.as_numpy_iterator())
     return {
         "named": int((cut == 0).all(axis=-1).sum(axis=(1, 2)).min()),
         "labels": y.tolist(), "seed": list(seed.shape), "rows": len(x),
-        "without": refusal(double, None), "one alone": refusal(lambda x, y, seed: x, "id"),
+        "without": refusal(double), "one alone": refusal(lambda x, y, seed: x, "id"),
     }  # fmt: skip
 
 
@@ -340,7 +334,7 @@ def everything() -> dict[str, Any]:
         "augmented": same,
         "augmented otherwise": [augmented(seed=2), augmented(share=1)],
         "seeds": seeds(),
-        "refused augment": refused_augment(),
+        "refused augment": refusal(lambda x, seed: None),
         "labels": augmented_labels(),
         "augmentations": augmentation_scenarios.everything(),
         "dict": dict_features(),

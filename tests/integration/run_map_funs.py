@@ -9,6 +9,8 @@ import threading
 import time
 from pathlib import Path
 
+from tfspark_cnn.errors import TFSparkError
+
 WAIT_S = 30.0
 
 
@@ -42,7 +44,8 @@ def fail_one(args, ctx):
     """Run 1 ends as it is told, when the others have begun; these wait for ever, or return."""
     mark(args["folder"], ctx)
     if ctx.task_index != 1:
-        time.sleep(600 if args.get("wait") else 0)
+        if args.get("wait"):
+            time.sleep(600)  # until it is ended, which is what is tried
         return ctx.task_index
     until(lambda: len(list(Path(args["folder"]).iterdir())) == ctx.num_workers)
     print("last words", file=sys.stderr)
@@ -70,7 +73,7 @@ def wait_for_loss(folder, ctx):
     """The first time it waits for its executor to be killed."""
     if ctx.attempt == 1:
         mark(folder, ctx)
-        time.sleep(600)
+        time.sleep(600)  # until its executor is killed, which is what is tried
     return ctx.attempt
 
 
@@ -98,7 +101,7 @@ def refused(args, ctx):
     for name, call in calls.items():
         try:
             call()
-        except Exception as error:
+        except TFSparkError as error:
             said[name] = (type(error).__name__, str(error))
     ctx.release_port()  # there is none, which is no error
     ctx.report(step=ctx.task_index)

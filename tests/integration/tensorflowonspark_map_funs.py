@@ -10,6 +10,7 @@ import sys
 import threading
 from pathlib import Path
 
+from tfspark_cnn.errors import TFSparkError
 from tfspark_cnn.tensorflowonspark import TFNode, gpu_info
 
 
@@ -114,6 +115,6 @@ def use_what_is_gone(args, ctx):
     ):
         try:
             call()
-        except Exception as error:
+        except TFSparkError as error:
             said.append(f"{type(error).__name__}: {error}")
     _write(args["out"], ctx, said=said, version=TFNode.TF_VERSION, cuda=os.environ["CUDA_VISIBLE_DEVICES"])

@@ -262,8 +262,8 @@ def test_a_model_of_a_later_format_is_refused(spark, model, tmp_path) -> None:
         ({"numWorkers": 0}, "*", ConfigError, "numWorkers is 0, expected 1 or more"),
         ({"numPS": -1}, "*", ConfigError, "numPS is -1, expected 0 or more"),
         ({"tensorboard": True}, "*", ConfigError, "tensorboard is set, and there is no logDir"),
-        ({"modelDir": f"{__file__}/models"}, "*", ConfigError, "modelDir is .*cannot be made: Not a directory"),
-        ({"logDir": f"{__file__}/logs"}, "*", ConfigError, "logDir is .*cannot be made: Not a directory"),
+        ({"modelDir": f"{__file__}/m"}, "*", ConfigError, "modelDir: expected a folder to write to.*: Not a directory"),
+        ({"logDir": f"{__file__}/l"}, "*", ConfigError, "logDir: expected a folder to write to.*: Not a directory"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_trained_is_refused_before_executors_are_taken(rows, params, select, error, words) -> None:

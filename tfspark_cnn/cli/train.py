@@ -21,8 +21,7 @@ from tfspark_cnn.cli import spark as embedded
 from tfspark_cnn.cli.progress import ProgressLine, TrainingProgress, progress_line
 from tfspark_cnn.cli.report import RunReport, summarize
 from tfspark_cnn.config import Config
-from tfspark_cnn.data import Source, source
-from tfspark_cnn.errors import ConfigError
+from tfspark_cnn.data import Source, source, storage
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -119,12 +118,7 @@ def _saying_how_to_go_on(folders: _RunFolders) -> Iterator[None]:
 
 def _folders(config: Config) -> _RunFolders:
     root = Path(config.output.dir).absolute()
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(
-            f"output.dir: expected a folder to write to, received {root}: {error.strerror}", hint="set output.dir"
-        ) from error
+    storage.make_folder(root, setting="output.dir")
     logs = root / "logs" / time.strftime("%Y%m%d-%H%M%S")
     return _RunFolders(root=root, model=root / "model", logs=logs, spark_log=root / "spark.log")
 

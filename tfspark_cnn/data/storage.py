@@ -23,7 +23,7 @@ from typing import Any, NamedTuple, Protocol
 import pyarrow as pa
 import pyarrow.fs as pafs
 
-from tfspark_cnn.errors import CorruptFileError, SourceError
+from tfspark_cnn.errors import ConfigError, CorruptFileError, SourceError
 
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|file:")
 _HIDDEN = ("_", ".")  # what Spark writes beside data, as _SUCCESS and .crc
@@ -166,3 +166,26 @@ def opened(uri: str, *, zipped: Callable[[bytes], bool] = is_gzip) -> Iterator[O
             file = stack.enter_context(io.BufferedReader(system.open_input_file(path), buffer_size=1 << 20))
             head = file.peek(_HEAD_BYTES)[:_HEAD_BYTES]
         yield OpenFile(uri, gzip.GzipFile(fileobj=file) if zipped(head) else file)
+
+
+def make_folder(path: str | os.PathLike[str], *, setting: str) -> None:
+    """Makes a local folder to write to, with those above it. Harmless if it is there.
+
+    Args:
+        path: of the folder.
+        setting: that named it, for errors.
+
+    Raises:
+        ConfigError: it cannot be made, or written to.
+    """
+    why = ""
+    try:
+        os.makedirs(path, exist_ok=True)
+        if not os.access(path, os.W_OK | os.X_OK):
+            why = "no permission"
+    except OSError as error:
+        why = error.strerror or str(error)
+    if why:
+        raise ConfigError(
+            f"{setting}: expected a folder to write to, received {os.fspath(path)}: {why}", hint=f"set {setting}"
+        )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self
 
@@ -12,6 +11,7 @@ from tfspark_cnn import augmentation
 from tfspark_cnn.cluster import application
 from tfspark_cnn.cluster.tf_cluster import InputMode, TFCluster
 from tfspark_cnn.config import ModelConfig, TrainConfig
+from tfspark_cnn.data import storage
 from tfspark_cnn.errors import ConfigError, EmptyFeedError, SchemaError, did_you_mean
 from tfspark_cnn.feed import schema
 from tfspark_cnn.feed.columns import Column
@@ -93,7 +93,8 @@ class NetworkTraining(TrainingParams):
         master = dataset.sparkSession.sparkContext.master or ""
         if master.startswith("local"):  # all nodes are here, and see what we see
             for name in ("modelDir", "logDir"):
-                _check_folder(name, self.getOrDefault(name))
+                if (path := self.getOrDefault(name)) and "://" not in path:
+                    storage.make_folder(path, setting=name)
 
     def task(self, dataset: DataFrame, label: Column, *, classes: int | None = None) -> TrainingTask:
         """Gives what the nodes are to do.
@@ -225,21 +226,6 @@ class NetworkTraining(TrainingParams):
             "max_restarts": self.getMaxRestarts(), "model_dir": self.getModelDir() or None,
             "log_dir": self.getLogDir() or None, "tensorboard": self.getTensorboard(), "seed": self.getSeed(),
         }  # fmt: skip
-
-
-def _check_folder(param: str, path: str) -> None:
-    """Makes a local folder, or refuses one that nobody could write to."""
-    if not path or "://" in path:
-        return
-    try:
-        os.makedirs(path, exist_ok=True)
-        writable = os.access(path, os.W_OK | os.X_OK)
-    except OSError as error:
-        raise ConfigError(
-            f"{param} is {path}, which cannot be made: {error.strerror}", hint=f"set {param} to a folder to write to"
-        ) from error
-    if not writable:
-        raise ConfigError(f"{param} is {path}, without permission to write", hint=f"set {param} to another folder")
 
 
 def _by_param(error: ConfigError) -> ConfigError:

@@ -120,7 +120,8 @@ class WithState:
     ],
 )
 def test_what_can_be_called_with_args_and_ctx_is_taken(map_fun: Any) -> None:
-    assert callable(cloudpickle.loads(pickled(map_fun, {"lr": 1}))[0])
+    function, args = cloudpickle.loads(pickled(map_fun, {"lr": 1}))
+    assert callable(function) and args == {"lr": 1}
 
 
 def test_a_name_travels_as_it_is() -> None:
