@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: install java train test test-unit check bench notebooks clean
+.PHONY: install java chromium train test test-unit check bench notebooks clean
 .DELETE_ON_ERROR:
 
 install: $(INSTALLED)
@@ -24,11 +24,14 @@ $(INSTALLED): requirements.txt setup.cfg pyproject.toml
 java:
 	@bash scripts/java.sh
 
+chromium:
+	@bash scripts/chromium.sh
+
 train: install java
 	$(BIN)/tfspark-cnn train conf/digits.toml
 
 # What waits more than it computes runs two files at a time; what is held against a clock runs alone.
-test: install java
+test: install java chromium
 	$(PYTEST) -m "not beside" --durations=10
 	$(PYTEST) -m beside --numprocesses=2 --dist=loadfile --durations=10
 
@@ -45,7 +48,7 @@ check: install
 bench: install java
 	$(BIN)/python -m bench $(BENCH)
 
-notebooks: install java
+notebooks: install java chromium
 	$(PYTEST) tests/notebooks
 
 clean:
