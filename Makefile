@@ -30,10 +30,10 @@ chromium:
 train: install java
 	$(BIN)/tfspark-cnn train conf/digits.toml
 
-# What waits more than it computes runs two files at a time; what is held against a clock runs alone.
+# What waits more than it computes runs two files at a time, the longest first; what is held against a clock runs alone.
 test: install java chromium
+	$(PYTEST) -m beside --numprocesses=2 --dist=loadfile --no-loadscope-reorder --durations=10
 	$(PYTEST) -m "not beside" --durations=10
-	$(PYTEST) -m beside --numprocesses=2 --dist=loadfile --durations=10
 
 test-unit: install
 	$(PYTEST) tests/unit

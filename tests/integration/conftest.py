@@ -39,8 +39,9 @@ def spark_environment() -> dict[str, str]:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Unit tests run first, and use one core: time enough to write down the classes of Spark on the other."""
-    if not session.config.option.collectonly and not jvm.archive().exists():
+    """Writes down the classes of Spark, once: the first test of Spark waits for them."""
+    first = os.environ.get("PYTEST_XDIST_WORKER", "gw0") == "gw0"
+    if first and not session.config.option.collectonly and not jvm.archive().exists():
         session.config.stash[ARCHIVING] = jvm.Archiving.start(spark_environment())
 
 

@@ -20,6 +20,7 @@ LEFT = "let all nodes stop after the same step"
 ALIKE = "let map_fun do the same on chief and workers"
 
 
+@pytest.mark.beside
 @pytest.mark.parametrize(
     ("what", "words", "cure"),
     [
@@ -70,6 +71,7 @@ def test_what_only_looks_unlike_goes_on_and_the_slow_node_and_the_bad_loss_are_n
     assert len({node.steps for node in report.nodes}) == 1
 
 
+@pytest.mark.beside
 def test_a_loop_of_ones_own_works_with_another_keras_and_fit_is_refused(spark):
     with TFCluster.run(spark, luck_map_funs.other_keras, None, 2, master_node="chief") as cluster:
         (chiefs, error), (workers, _) = cluster.shutdown(timeout=SOON_S)

@@ -11,7 +11,7 @@ import psutil
 import pytest
 from conftest import node_processes
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = [pytest.mark.timeout(180), pytest.mark.beside]
 
 WAITING = """
 spark = session("{master}", **{{"spark__driver__memory": "1g"}})

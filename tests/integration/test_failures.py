@@ -58,6 +58,7 @@ def test_a_node_killed_with_sigkill_is_named_with_role_index_host_and_signal(spa
     assert took < SOON_S
 
 
+@pytest.mark.beside
 @pytest.mark.parametrize(
     ("how", "code", "name", "words"),
     [
@@ -74,16 +75,19 @@ def test_other_ends_are_explained(spark, how, code, name, words):
     assert words in str(error)
 
 
+@pytest.mark.beside
 def test_sys_exit_in_map_fun_is_refused(spark):
     error, _ = failure_of(spark, map_funs.end_on, {"node": ("chief", 0), "how": "exit"}, kind=MapFunError)
     assert "sys.exit(3)" in str(error) and error.node == "chief:0"
 
 
+@pytest.mark.beside
 def test_a_result_that_cannot_be_pickled_is_an_error(spark):
     error, _ = failure_of(spark, map_funs.return_unpicklable, None, kind=MapFunError)
     assert "returned a lock that cannot be pickled" in str(error)
 
 
+@pytest.mark.beside
 def test_a_map_fun_name_that_does_not_exist_is_an_error_from_the_node(spark):
     error, _ = failure_of(spark, "map_funs:no_such_thing", None, kind=MapFunError)
     assert "'map_funs:no_such_thing' does not exist" in str(error)
@@ -91,11 +95,13 @@ def test_a_map_fun_name_that_does_not_exist_is_an_error_from_the_node(spark):
     assert "No module named 'no_such_module'" in str(error)
 
 
+@pytest.mark.beside
 def test_a_strategy_that_sees_fewer_replicas_than_the_topology_is_an_error(spark):
     error, _ = failure_of(spark, map_funs.strategy_with_too_few, None, kind=ReplicaCountError)
     assert "expected 2 workers" in str(error) and error.node in ("chief:0", "worker:0")
 
 
+@pytest.mark.beside
 @pytest.mark.parametrize(
     ("what", "where"),
     [("barrier", r"at ctx\.barrier"), ("strategy", r"in ctx\.strategy"), ("dataset", r"for the same ctx\.dataset")],

@@ -92,6 +92,7 @@ def test_nodes_that_die_ten_times_in_every_phase_change_nothing(spark, whole, tm
     assert max(recovered) <= started_s + START_S
 
 
+@pytest.mark.beside
 def test_a_driver_that_was_restarted_goes_on_with_the_same_data_alone(spark, whole, tmp_path):
     with pytest.raises(NodeError, match="was ended by SIGKILL"):
         run(spark, Plan(deaths=(Death(1, 0, "batch", 20),)), tmp_path)
@@ -102,6 +103,7 @@ def test_a_driver_that_was_restarted_goes_on_with_the_same_data_alone(spark, who
     assert cluster.attempts()[0].resumed_step == 16, "in the second epoch"
 
 
+@pytest.mark.beside
 def test_a_failure_that_comes_again_stops_the_run_before_the_budget_is_gone(spark, tmp_path, caplog):
     deaths = tuple(Death(attempt, 1, "enter", how="exception") for attempt in range(1, 9))
     with pytest.raises(NodeError, match="the lens is dirty") as caught:
@@ -111,6 +113,7 @@ def test_a_failure_that_comes_again_stops_the_run_before_the_budget_is_gone(spar
     assert "attempt 2 of at most 9 begins" in caplog.text
 
 
+@pytest.mark.beside
 def test_an_evaluator_scores_each_checkpoint_marks_the_best_and_ends_training(spark, tmp_path):
     plan = Plan(epochs=60, patience=2, slow_s=0.05, options={"keep": 10})
     results, cluster = run(
@@ -134,6 +137,7 @@ def test_an_evaluator_scores_each_checkpoint_marks_the_best_and_ends_training(sp
     assert "expected the newest checkpoint in" in nowhere and "pass the model_dir of a run" in nowhere
 
 
+@pytest.mark.beside
 def test_restarts_that_cannot_be_are_refused(spark, tmp_path):
     with pytest.raises(ConfigError, match="max_restarts is -1, expected 0 or more"):
         TFCluster.run(spark, "restart_map_funs:fit", None, 2, max_restarts=-1)
