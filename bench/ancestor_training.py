@@ -22,7 +22,7 @@ import pyarrow as pa
 
 from bench import part
 from bench.part import Options
-from bench.peer import Peer, peer
+from bench.peer import peer
 from bench.rounds import Ratio, interleaved
 from bench.shared_training import (
     BATCH_ROWS,

@@ -22,7 +22,7 @@ from tensorflowonspark import TFCluster
 from bench import peer_training
 from bench.rounds import timed
 from bench.rows import rdd
-from bench.shared_epochs import Stamps, StampFedRows, later_rows_per_s
+from bench.shared_epochs import StampFedRows, Stamps, later_rows_per_s
 from bench.shared_inference import checked_rate, give_labels
 from bench.shared_nodes import Enter, Life, take_fed_rows
 from bench.spark import NODES, application

@@ -7,6 +7,7 @@ do not get the same number of rows each.
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 import threading
 import time
@@ -25,6 +26,7 @@ from bench.shared_training import (
     BATCH_ROWS,
     EPOCHS,
     KILLED,
+    KNOWN,
     SHAPE,
     Trained,
     Training,
@@ -84,7 +86,9 @@ class FitLegacy:
                     yield np.array(images, np.float32).reshape(-1, *SHAPE), np.array(labels, np.int64)
 
         signature = (tf.TensorSpec((None, *SHAPE), tf.float32), tf.TensorSpec((None,), tf.int64))
-        return tf.data.Dataset.from_generator(batches, output_signature=signature)
+        options = tf.data.Options()
+        options.experimental_optimization.inject_prefetch = False  # else it takes all rows long before they are needed
+        return tf.data.Dataset.from_generator(batches, output_signature=signature).with_options(options)
 
 
 @contextmanager
@@ -112,6 +116,7 @@ def undisturbed(conf: Mapping[str, str]) -> Trained:
         def live() -> None:
             cluster = _run(context, training)
             cluster.train(data, EPOCHS)
+            _moment(training.directory, KNOWN)  # its shutdown ends a chief that is not done
             cluster.shutdown()
 
         return Trained.of(training.directory, live)
@@ -121,14 +126,14 @@ def killed(conf: Mapping[str, str]) -> dict[str, Any]:
     """Trains until a worker is killed, and waits for the driver's program to be told.
 
     Returns:
-        `killed_s`, from the call of `run` until the kill; `told_s`, from then until `train` raised, or until it was
-        given up; and `error`, the last line of what it raised, or None.
+        `killed_s`, from the call of `run` until the kill; `told_s`, from then until `train` or
+        `shutdown` raised or returned, or until they were given up; and `error`, what was raised, or None.
     """
     with _prepared(conf, kill=True) as (context, data, training), _children_ended():
         began = time.time()
         cluster = _run(context, training)
-        told = _Told(lambda: cluster.train(data, EPOCHS))
-        at = _moment(training.directory, told)
+        told = _Told(lambda: (cluster.train(data, EPOCHS), cluster.shutdown(timeout=-1)))  # no alarm: it is a thread
+        at = _moment(training.directory, KILLED)
         told.wait(at + LIMIT_S - time.time())
         return {"killed_s": at - began, "told_s": min(time.time() - at, LIMIT_S), "error": told.error}
 
@@ -145,26 +150,22 @@ class _Told:
     def _run(self) -> None:
         try:
             self._call()
-        except Exception as error:  # of many kinds; what it says is what counts
-            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-            self.error = next((line for line in lines if line.startswith("Exception:")), lines[0] if lines else "")
-
-    @property
-    def over(self) -> bool:
-        return not self._thread.is_alive()
+        except BaseException as error:  # of many kinds, SystemExit is one; what it says is what counts
+            lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [repr(error)]
+            self.error = next((line for line in lines if line.startswith("Exception:")), lines[0])
 
     def wait(self, seconds: float) -> None:
         self._thread.join(max(0.0, seconds))
 
 
-def _moment(directory: Path, told: _Told) -> float:
-    """Waits for the worker to be killed, and gives when it was."""
+def _moment(directory: Path, name: str) -> float:
+    """Waits for what a node leaves, and gives when it did."""
     until = time.monotonic() + PATIENCE_S
-    while not (directory / KILLED).exists():
-        if told.over or time.monotonic() > until:
-            raise RuntimeError(f"the worker was not killed; train said: {told.error}")
+    while not (directory / name).exists():
+        if time.monotonic() > until:
+            raise TimeoutError(f"no node has left {name!r} after {PATIENCE_S:g} s")
         time.sleep(POLL_S)
-    return float(left(directory, KILLED)["at"])
+    return float(left(directory, name)["at"])
 
 
 @contextmanager
@@ -172,5 +173,6 @@ def _children_ended() -> Iterator[None]:
     """Ends what lives on below this process's executors: nobody stops a node whose peer is dead, nor its queues."""
     yield
     for process in psutil.Process().children(recursive=True):
-        if "pyspark.daemon" in " ".join(process.cmdline()):
-            process.kill()
+        with contextlib.suppress(psutil.Error):  # it has just ended
+            if "pyspark.daemon" in " ".join(process.cmdline()):
+                process.kill()

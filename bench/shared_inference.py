@@ -1,4 +1,4 @@
-"""Inference that costs next to nothing, as the nodes of both sides do it: the path is measured. Imports neither package."""
+"""Inference that costs next to nothing, as nodes of both sides do it: the path is measured. Imports neither package."""
 
 from __future__ import annotations
 
