@@ -28,7 +28,7 @@ class Take:
 
     def __call__(self, args: Any, ctx: Any) -> int:
         """Gives the number of rows taken."""
-        reader = _reader(ctx, self.columns)
+        reader = reader_of(ctx, self.columns)
         return sum(len(batch[0]) for _ in range(self.passes) for batch in reader.epoch())
 
 
@@ -65,7 +65,7 @@ class Step:
 
     def __call__(self, args: Any, ctx: Any) -> list[float]:
         """Gives, of each epoch, the seconds that its steps took."""
-        reader = _reader(ctx, self.columns)
+        reader = reader_of(ctx, self.columns)
         return [sum(self._steps(reader)) for _ in range(self.passes)]
 
     def _steps(self, reader: EpochReader) -> Iterator[float]:
@@ -79,7 +79,7 @@ class Step:
             yield time.perf_counter() - began
 
 
-def _reader(ctx: Any, columns: tuple[Column, ...]) -> EpochReader:
+def reader_of(ctx: Any, columns: tuple[Column, ...]) -> EpochReader:
     """The reader below `ctx.dataset`, which would import TensorFlow: that takes as long as a round."""
     reader: EpochReader = ctx._feeds.reader("train", ReaderOptions(columns, BATCH_ROWS, seed=ctx.seed))
     return reader

@@ -9,7 +9,10 @@ from dataclasses import dataclass
 
 from bench.rounds import Ratio, Result, machine
 
-PARTS = ("feed", "rdd", "ancestor", "lifecycle", "epochs", "memory", "overlap", "fit_workers", "scoring", "cpu")
+PARTS = (
+    "feed", "rdd", "ancestor", "ancestor_epochs", "ancestor_training", "ancestor_inference", "lifecycle", "epochs",
+    "memory", "overlap", "fit_workers", "scoring", "cpu",
+)  # fmt: skip
 """All parts, in the order of the tables. Each is a module here with a `main`, and has results of its name."""
 
 

@@ -11,6 +11,7 @@ import logging
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -18,8 +19,11 @@ from typing import Any
 
 from tensorflowonspark import TFCluster
 
+from bench import peer_training
 from bench.rounds import timed
 from bench.rows import rdd
+from bench.shared_epochs import StampFedRows, Stamps, later_rows_per_s
+from bench.shared_inference import checked_rate, give_labels
 from bench.shared_nodes import Enter, Life, take_fed_rows
 from bench.spark import NODES, application
 
@@ -35,6 +39,7 @@ class Server:
         self._rows: Any = None
         self._count = 0
         self._cluster: Any = None
+        self._stamps = Stamps(Path())
 
     def start(self) -> None:
         """Starts a Spark application."""
@@ -44,15 +49,42 @@ class Server:
         """Ends it."""
         self._application.close()
 
-    def cluster(self, count: int, size: int, partitions: int) -> None:
-        """Makes and keeps rows of lists of Python floats, and starts a cluster that takes them."""
+    def cluster(self, count: int, size: int, partitions: int, program: str = "take") -> None:
+        """Makes and keeps rows of lists of Python floats, and starts a cluster for them.
+
+        Args:
+            count: of rows.
+            size: values of a row.
+            partitions: of the rows.
+            program: what its nodes do: `take` the rows, `stamp` when they took them, or answer with `labels`.
+        """
         self._count = count
         self._rows = rdd(self._spark.sparkContext, count=count, size=size, numpy=False, partitions=partitions)
-        self._cluster = self._run(take_fed_rows)
+        folder = self._application.enter_context(tempfile.TemporaryDirectory(prefix="bench-epochs-"))
+        self._stamps = Stamps(Path(folder))
+        programs = {"take": take_fed_rows, "stamp": StampFedRows(self._stamps), "labels": give_labels}
+        self._cluster = self._run(programs[program])
 
     def feed(self) -> float:
         """Feeds the rows once; gives rows per second."""
         return self._count / timed(lambda: self._cluster.train(self._rows, 1))
+
+    def later(self, epochs: int) -> float:
+        """Feeds the rows that often; gives the rows per second of all epochs but the first."""
+        began = time.time()
+        self._cluster.train(self._rows, epochs)
+        stamps = self._stamps.all_since(began, rows=self._count * epochs)
+        return later_rows_per_s(stamps, rows=self._count, epochs=epochs)
+
+    def infer(self) -> float:
+        """Has the rows answered once; gives rows per second."""
+        began = time.perf_counter()
+        total = self._cluster.inference(self._rows).sum()
+        return checked_rate(total, time.perf_counter() - began, count=self._count)
+
+    def train(self, killed: bool) -> dict[str, Any]:
+        """Starts an application, trains the small CNN in it, and ends it; `peer_training` says what it gives."""
+        return peer_training.killed(CONF) if killed else vars(peer_training.undisturbed(CONF))
 
     def end(self) -> None:
         """Ends the cluster."""

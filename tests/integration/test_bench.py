@@ -1,7 +1,7 @@
 """Benchmarks run at a tiny scale, without the ancestor, so that they cannot rot between two `make bench`.
 
-Those that are left out (`rdd`, `lifecycle`, `overlap`, `fit_workers`, `cpu`) are made of the same parts, and would take
-a minute.
+Those that are left out (`rdd`, `lifecycle`, `overlap`, `fit_workers`, `ancestor_training`, `cpu`) are made of the same
+parts, and would take minutes.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import math
 
 import pytest
 
-from bench import ancestor, epochs, feed, memory, scoring
+from bench import ancestor, ancestor_epochs, ancestor_inference, epochs, feed, memory, scoring
 from bench.part import Options
 from bench.processes import DRIVER, DRIVER_JVM, EXECUTOR_JVM, FEEDER, NODE
 from bench.rounds import Ratio
@@ -32,15 +32,20 @@ def test_a_dataframe_is_fed_and_gone_over(spark, rows):
     check([feed.measure_rows(spark, rows.with_count(64), TINY.rounds)], 1)
 
 
-def test_our_side_of_the_comparison_with_the_ancestor(spark):
+@pytest.mark.parametrize(
+    ("part", "count", "asked"),
+    [(ancestor, 4, "feed"), (ancestor_epochs, 2, "later"), (ancestor_inference, 2, "infer")],
+    ids=lambda value: getattr(value, "__name__", None),
+)
+def test_our_side_of_the_comparisons_with_the_ancestor(spark, part, count, asked):
     told: list[str] = []
 
-    def peer(do: str, **given: int) -> float:
+    def peer(do: str, **given: object) -> float:
         told.append(do)
         return 1.0
 
-    check(ancestor.measure(spark, peer, TINY), 4)
-    assert told == ["cluster", "feed", "feed", "end"]
+    check(part.measure(spark, peer, TINY), count)
+    assert told == ["cluster", asked, asked, "end"]
 
 
 def test_later_epochs_are_compared_on_the_node(spark):

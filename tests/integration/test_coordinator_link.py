@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import queue
@@ -10,6 +11,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import ClassVar
 
@@ -144,6 +147,39 @@ def test_a_life_of_two_nodes_over_the_wire():
         assert one.state.phase is Phase.ENDED
         assert one.error() is None
         assert chief.heard.empty() and worker.heard.empty()
+
+
+def asked_addresses(coordinator: Coordinator) -> Callable[[], list[str]]:
+    """Asks as the Spark task of a node does, and gives what waits for the answer, or raises what was raised."""
+    pool = ThreadPoolExecutor(1)
+
+    def ask() -> list[str]:
+        with transport.connect(coordinator.location, SECRET) as client:
+            return json.loads(transport.call(client, "addresses", b"", timeout_s=None))
+
+    asked = pool.submit(ask)
+    pool.shutdown(wait=False)
+    return lambda: asked.result(SOON_S)
+
+
+def test_addresses_are_given_to_all_when_the_last_node_holds_its_port():
+    with coordinator_of() as one, lines_to(one) as (chief, worker):
+        worker.link.send(Reserved(1, "127.0.0.1", "127.0.0.1:2001", "e"))
+        answers = [asked_addresses(one) for _ in range(2)]
+        began = time.monotonic()
+        chief.link.send(Reserved(0, "127.0.0.1", "127.0.0.1:2000", "e"))
+        assert [answer() for answer in answers] == [["127.0.0.1:2000", "127.0.0.1:2001"]] * 2
+        assert time.monotonic() - began < 1.0, "as long as Spark's allGather takes at least"
+
+
+def test_who_waits_for_addresses_is_told_why_the_cluster_was_given_up():
+    with coordinator_of() as one:
+        put_raw(one, messages.encode(Reserved(0, "127.0.0.1", "127.0.0.1:2000", "e")))
+        answer = asked_addresses(one)
+        one.abort("the driver met ReservationTimeout")
+        with pytest.raises(ClusterError, match=r"worker:0 had not come up .* given up: the driver met ReservationTime"):
+            answer()
+        assert one.refused == 0
 
 
 def test_messages_that_wait_for_a_node_reach_it_in_their_order_when_it_comes():

@@ -6,6 +6,7 @@ driver's threads wait for conditions on the state. Nothing here polls: every wai
 
 from __future__ import annotations
 
+import json
 import logging
 import queue
 import threading
@@ -21,7 +22,7 @@ from tfspark_cnn.cluster.feed_events import FeedEvents
 from tfspark_cnn.cluster.messages import Alive, Consumed, Entered, Failed, Message, Received, Report, Restarting
 from tfspark_cnn.cluster.state import ClusterState
 from tfspark_cnn.cluster.topology import Topology
-from tfspark_cnn.errors import TFSparkError
+from tfspark_cnn.errors import ClusterError, TFSparkError
 from tfspark_cnn.feed.transport import Service, endpoint
 
 log = logging.getLogger(__name__)
@@ -38,6 +39,7 @@ OUTBOX_MESSAGES = 10_000
 
 COMMAND_SCHEMA = pa.schema([("message", pa.binary())])
 EVENT = "event"
+ADDRESSES = "addresses"
 
 END = None
 """Put into an outbox, it ends the stream of its node."""
@@ -157,6 +159,20 @@ class Coordinator:
     def wait_job(self, *, timeout_s: float | None) -> bool:
         """Waits until Spark's job of the nodes has ended."""
         return self._wait_for(lambda: self.job_ended, timeout_s)
+
+    def wait_addresses(self) -> list[str]:
+        """Waits until all nodes hold their ports, and gives where, as `host:port` in the order of the nodes.
+
+        The driver's `reservation_timeout` limits it: what is not up by then is given up.
+
+        Raises:
+            ClusterError: the cluster was given up meanwhile.
+        """
+        self.wait(lambda state: not state.unreserved(), timeout_s=None)
+        if missing := self.state.unreserved():
+            reason = self.state.abort_reason or "Spark ended the job of the nodes"
+            raise ClusterError(f"{', '.join(missing)} had not come up when the cluster was given up: {reason}")
+        return self.state.addresses()
 
     def _wait_for(self, condition: Callable[[], bool], timeout_s: float | None) -> bool:
         deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
@@ -295,6 +311,8 @@ class _Service(Service):
         super().__init__(host, secret, port=port)
 
     def do_action(self, context: Any, action: flight.Action) -> list[flight.Result]:
+        if action.type == ADDRESSES:
+            return [flight.Result(json.dumps(self._addresses()).encode())]
         if action.type != EVENT:
             raise self.refuse(f"unknown action {action.type[:80]!r}")
         body = action.body
@@ -305,6 +323,12 @@ class _Service(Service):
         except TFSparkError as error:
             raise self.refuse(str(error)) from error
         return []
+
+    def _addresses(self) -> list[str]:
+        try:
+            return self._coordinator.wait_addresses()
+        except ClusterError as error:
+            raise flight.FlightServerError(str(error)) from error
 
     def do_get(self, context: Any, ticket: flight.Ticket) -> flight.GeneratorStream:
         name = ticket.ticket[:80].decode(errors="replace")

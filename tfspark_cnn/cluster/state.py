@@ -336,6 +336,14 @@ class ClusterState:
         self.abort_reason = reason
         return [Abort(number, reason) for number, node in self.nodes.items() if not node.exited]
 
+    def unreserved(self) -> list[str]:
+        """Gives the names of the nodes that do not hold their ports yet."""
+        return [self.topology.nodes[number].name for number, node in self.nodes.items() if node.reserved is None]
+
+    def addresses(self) -> list[str]:
+        """Gives where the nodes that hold their ports do so, as `host:port` in the order of the nodes."""
+        return [node.reserved.address for _, node in sorted(self.nodes.items()) if node.reserved]
+
     def missing(self) -> list[str]:
         """Gives the names of the nodes whose map_fun was not entered yet."""
         return [self.topology.nodes[number].name for number, node in self.nodes.items() if node.entered is None]

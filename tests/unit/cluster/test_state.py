@@ -520,3 +520,12 @@ def test_a_fault_at_any_time_stops_all_and_lets_nobody_leave(topology: Topology,
         if "exit" not in world.done[number]:
             world.step(number, "exit")
     assert world.state.phase is Phase.ENDED
+
+
+def test_addresses_stand_in_the_order_of_the_nodes_and_those_missing_are_named() -> None:
+    state = ClusterState(FULL)
+    for number in (3, 0, 2):
+        state.handle(Reserved(number, "h", f"h:{number}", "e"))
+    assert (state.unreserved(), state.addresses()) == (["chief:0"], ["h:0", "h:2", "h:3"])
+    state.handle(Reserved(1, "h", "h:1", "e"))
+    assert (state.unreserved(), state.addresses()) == ([], ["h:0", "h:1", "h:2", "h:3"])
