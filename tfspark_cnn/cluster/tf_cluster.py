@@ -14,8 +14,10 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from tfspark_cnn.cluster import (
+    ancestor_engine,
     application,
     cluster_arguments,
+    engines,
     feed_data,
     map_fun_payload,
     restarts,
@@ -129,6 +131,7 @@ class TFCluster:
         cache_bytes: int | None = None,
         seed: int = 0,
         node_env: Mapping[str, str] | None = None,
+        engine: str = engines.Engine.NATIVE,
     ) -> TFCluster:
         """Reserves executors, starts a node on each, and returns when map_fun was entered on all.
 
@@ -164,6 +167,8 @@ class TFCluster:
                 nodes there; with `cache="none"`, 256 MiB.
             seed: of shuffling.
             node_env: environment variables for the nodes' processes.
+            engine: `"native"`, or `"tensorflowonspark"`: the same call on that package itself, for comparison; what
+                only this one has is then an error. It gives a `cluster.ancestor_engine.AncestorCluster`.
 
         Raises:
             TopologyError: the numbers do not add up, or a role is unknown. Nothing was started; as below.
@@ -172,6 +177,9 @@ class TFCluster:
             ReservationTimeout: some nodes did not come up in time.
             NodeError: a node failed meanwhile.
         """
+        if engines.chosen(engine) is engines.Engine.TENSORFLOWONSPARK:
+            theirs: TFCluster = ancestor_engine.run(locals())
+            return theirs
         began = time.monotonic()
         spark = application.session(sc)
         application.use_this_python(spark.sparkContext)
