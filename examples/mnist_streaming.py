@@ -51,7 +51,11 @@ def main_fun(args, ctx):
 
     @tf.function
     def mean(*values):
-        return strategy.run(lambda *own: tf.distribute.get_replica_context().all_reduce("MEAN", list(own)), values)
+        def on_this_node(*values):
+            own = [tf.identity(value) for value in values]  # which is on a device of this node
+            return tf.distribute.get_replica_context().all_reduce("MEAN", own)
+
+        return strategy.run(on_this_node, values)
 
     weights, bias = mean(weights.value(), bias.value())
     if ctx.job_name == "chief":

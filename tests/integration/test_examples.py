@@ -1,4 +1,4 @@
-"""The examples, on TensorFlowOnSpark as they stand and on this package with our import; and one program on both engines.
+"""The examples, on TensorFlowOnSpark as they stand and here with our import; and one program on both engines.
 
 One process runs all of a form; the two run at once, since TensorFlowOnSpark mostly waits.
 """
@@ -40,6 +40,8 @@ def start(form: str, folder: Path) -> subprocess.Popen[Any]:
     environment = {**os.environ, **spark_environment(), "TF_CPP_MIN_LOG_LEVEL": "3"}
     environment["PYTHONPATH"] = os.pathsep.join([str(programs_there), environment["PYTHONPATH"]])
     environment["SPARK_WORKER_DIR"] = str(folder / "workers")
+    environment["TMPDIR"] = str(folder / "tmp")  # TensorFlowOnSpark leaves files there
+    (folder / "tmp").mkdir()
     with (folder / "stdout").open("w") as out, (folder / "stderr").open("w") as err:
         return subprocess.Popen(
             [sys.executable, example_runs.__file__, form, str(folder)],
