@@ -14,7 +14,7 @@ from pyspark.streaming import StreamingContext
 from sklearn.datasets import load_digits
 from tensorflowonspark import TFCluster
 
-MICRO_BATCHES = 12
+MICRO_BATCHES = 8
 """Twice as many as are needed: the nodes say when it is enough."""
 
 TEST_ROWS = 360
@@ -80,10 +80,10 @@ def main(argv=None):
     sc = SparkSession.builder.appName("mnist_streaming").getOrCreate().sparkContext
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # Spark would rather have Structured Streaming
-        ssc = StreamingContext(sc, 1)
+        ssc = StreamingContext(sc, 2)
     images, labels = (part[:-TEST_ROWS] for part in load_digits(return_X_y=True))
     rows = list(zip(images.tolist(), labels.tolist(), strict=True))
-    rdds = [sc.parallelize(rows[n % 4 :: 4], args.cluster_size) for n in range(MICRO_BATCHES)]
+    rdds = [sc.parallelize(rows[n % 2 :: 2], args.cluster_size) for n in range(MICRO_BATCHES)]
     stream = ssc.queueStream(rdds)
 
     cluster = TFCluster.run(

@@ -1,4 +1,4 @@
-"""Runs all examples in one process, in one form of import: `python example_runs.py theirs|ours FOLDER`.
+"""Runs examples in one process, in one form of import: `python example_runs.py theirs|ours FOLDER NAME...`.
 
 Each is called with the arguments that examples/README.md gives it, and a line of JSON on the output tells its result.
 One Spark application serves all where it can.
@@ -54,11 +54,6 @@ def tell(name: str, run: Callable[[], Any]) -> None:
     print("RESULT " + json.dumps({"name": name, "seconds": round(time.monotonic() - began, 1), **told}), flush=True)
 
 
-def example(name: str, arguments: list[str]) -> Callable[[], Any]:
-    """Gives what runs an example."""
-    return lambda: importlib.import_module(name).main(arguments)
-
-
 def without_the_jar(spark: Any) -> str:
     """What TensorFlowOnSpark's dfutil says where only pip has installed it."""
     from tensorflowonspark import dfutil
@@ -70,23 +65,31 @@ def without_the_jar(spark: Any) -> str:
     return ""
 
 
-def main(form: str, folder: str) -> None:
-    """Runs them all."""
+def run(form: str, folder: Path, name: str) -> Any:
+    """Runs an example, or one of the other programs; gives what came of it."""
+    engine = {"theirs": "tensorflowonspark", "ours": "native"}[form]
+    if name == "engine":
+        out = folder / "engine"
+        out.mkdir()
+        return engine_map_funs.compare(session(form), engine, str(out), ASKED if form == "theirs" else [])
+    if name == "keras":
+        return engine_map_funs.fail(session(form), engine)
+    if name == "jar":
+        return without_the_jar(session(form))
+    if name == "driver":
+        return "tensorflow" in sys.modules
+    if form == "theirs" and name == IN_A_FRESH_APPLICATION:
+        session(form).stop()
+        session(form)
+    return importlib.import_module(name).main(commands()[name])
+
+
+def main(form: str, folder: str, *names: str) -> None:
+    """Runs them one after another."""
     warnings.simplefilter("ignore")
-    out = Path(folder, "engine")
-    out.mkdir()
-    spark = session(form)
-    asked = ASKED if form == "theirs" else []
-    engine = "tensorflowonspark" if form == "theirs" else "native"
-    tell("engine", lambda: engine_map_funs.compare(spark, engine, str(out), asked))
-    for name, arguments in commands().items():
-        if form == "theirs" and name == IN_A_FRESH_APPLICATION:
-            tell("keras", lambda: engine_map_funs.fail(spark, engine))
-            tell("jar", lambda: without_the_jar(spark))
-            spark.stop()
-            session(form)
-        tell(name, example(name, arguments))
-    tell("driver", lambda: "tensorflow" in sys.modules)
+    session(form)
+    for name in names:
+        tell(name, lambda name=name: run(form, Path(folder), name))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The examples, on TensorFlowOnSpark as they stand and here with our import; and one program on both engines.
 
-One process runs all of a form; the two run at once, since TensorFlowOnSpark mostly waits.
+A process runs many of them, and all processes run at once, since TensorFlowOnSpark mostly waits.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 import engine_map_funs
 import example_runs
 import programs
+import pyspark
 import pytest
 from conftest import ROOT, spark_environment
 
@@ -28,23 +29,38 @@ pytestmark = [pytest.mark.timeout(LIMIT_S + 60), pytest.mark.beside]
 
 EXAMPLES = ROOT / "examples"
 FORMS = {"theirs": "tensorflowonspark", "ours": "tfspark_cnn.tensorflowonspark"}
+ENDS = ["mnist_tfrecord", "mnist_inference"]  # the second needs the first
+PROCESSES = [
+    ("theirs", ["engine", "mnist_rdd", "keras", "jar", "mnist_pipeline"]),
+    ("theirs", ["mnist_streaming", "cifar_resnet", *ENDS]),
+    ("ours", ["engine", "mnist_rdd", "mnist_streaming", "cifar_resnet", "mnist_pipeline", *ENDS, "driver"]),
+]
 TRAIN_ROWS = 1437
 
 
-def start(form: str, folder: Path) -> subprocess.Popen[Any]:
-    """Starts the process of a form, with its examples in a folder of its own."""
-    programs_there = folder / "programs"
-    shutil.copytree(EXAMPLES, programs_there)
-    for path in programs_there.glob("*.py"):
+def copied(form: str, folder: Path) -> Path:
+    """Gives a folder with the examples in a form."""
+    shutil.copytree(EXAMPLES, folder / "programs")
+    for path in (folder / "programs").glob("*.py"):
         path.write_text(path.read_text().replace("tensorflowonspark", FORMS[form]))
-    environment = {**os.environ, **spark_environment(), "TF_CPP_MIN_LOG_LEVEL": "3"}
-    environment["PYTHONPATH"] = os.pathsep.join([str(programs_there), environment["PYTHONPATH"]])
-    environment["SPARK_WORKER_DIR"] = str(folder / "workers")
-    environment["TMPDIR"] = str(folder / "tmp")  # TensorFlowOnSpark leaves files there
-    (folder / "tmp").mkdir()
-    with (folder / "stdout").open("w") as out, (folder / "stderr").open("w") as err:
+    return folder
+
+
+def start(form: str, folder: Path, names: list[str]) -> subprocess.Popen[Any]:
+    """Starts a process that runs some of them."""
+    own = folder / f"process-{names[0]}"  # for what TensorFlowOnSpark and executors leave behind
+    (own / "tmp").mkdir(parents=True)
+    (own / "spark").mkdir()
+    environment = {**os.environ, **spark_environment(), "TF_CPP_MIN_LOG_LEVEL": "3", "TMPDIR": str(own / "tmp")}
+    environment["PYTHONPATH"] = os.pathsep.join([str(folder / "programs"), environment["PYTHONPATH"]])
+    # Executors work in folders of their application under SPARK_HOME, and those that start in one second have one name.
+    environment["SPARK_HOME"] = str(own / "spark")
+    for part in Path(pyspark.__file__).parent.iterdir():
+        if part.name != "work":
+            (own / "spark" / part.name).symlink_to(part)
+    with (own / "stdout").open("w") as out, (own / "stderr").open("w") as err:
         return subprocess.Popen(
-            [sys.executable, example_runs.__file__, form, str(folder)],
+            [sys.executable, example_runs.__file__, form, str(folder), *names],
             stdout=out, stderr=err, cwd=folder, env=environment, start_new_session=True,
         )  # fmt: skip
 
@@ -52,13 +68,13 @@ def start(form: str, folder: Path) -> subprocess.Popen[Any]:
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]:
     """Where each form has written what came of its runs."""
-    found = {form: tmp_path_factory.mktemp(form) for form in FORMS}
-    processes = {form: start(form, folder) for form, folder in found.items()}
+    found = {form: copied(form, tmp_path_factory.mktemp(form)) for form in FORMS}
+    processes = [start(form, found[form], names) for form, names in PROCESSES]
     try:
-        for process in processes.values():
+        for process in processes:
             process.wait(LIMIT_S)
     finally:
-        for process in processes.values():
+        for process in processes:
             programs.end(process)
     yield found
 
@@ -66,9 +82,12 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path
 @pytest.fixture(scope="module")
 def told(folders: dict[str, Path]) -> dict[str, dict[str, Any]]:
     """What each form has told, by name."""
-    lines = {form: (folder / "stdout").read_text().splitlines() for form, folder in folders.items()}
-    results = {form: [json.loads(line[7:]) for line in lines[form] if line.startswith("RESULT ")] for form in lines}
-    return {form: {one["name"]: one for one in of_form} for form, of_form in results.items()}
+    results: dict[str, dict[str, Any]] = {form: {} for form in FORMS}
+    for form, names in PROCESSES:
+        lines = (folders[form] / f"process-{names[0]}" / "stdout").read_text().splitlines()
+        found = [json.loads(line.removeprefix("RESULT ")) for line in lines if line.startswith("RESULT ")]
+        results[form] |= {one["name"]: one for one in found}
+    return results
 
 
 def result(told: dict[str, dict[str, Any]], form: str, name: str) -> Any:
