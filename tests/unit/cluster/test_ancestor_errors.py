@@ -56,12 +56,15 @@ def test_what_it_says_itself_is_an_error_of_ours_with_a_cure(text: str, kind: ty
     assert type(error) is kind and words in error.message and error.hint
 
 
-TRAINER = "/x/site-packages/keras/src/backend/tensorflow/trainer.py"
+KERAS = "/x/site-packages/keras/src/utils/traceback_utils.py"
 
 
 def test_fit_of_keras_3_is_known_by_where_and_how_it_fails() -> None:
     unsupported = "Attempt to convert a value (PerReplica:{...}) with an unsupported type to a Tensor"
-    error = keras_fit(unsupported, ["/x/program.py", TRAINER])
+    error = keras_fit(unsupported, ["/x/program.py", KERAS])
     assert isinstance(error, ConfigError) and "tf_keras" in (error.hint or "")
-    assert keras_fit("Invalid reduction dimension 0 for input with 0 dimensions", [TRAINER])
-    assert keras_fit(unsupported, ["/x/program.py"]) is None and keras_fit("no such layer", [TRAINER]) is None
+    assert keras_fit("Invalid reduction dimension 0 for input with 0 dimensions", [KERAS])
+    assert (
+        keras_fit(unsupported, ["/x/program.py", "/x/tf_keras/src/engine.py"]) is None
+        and keras_fit("no such layer", [KERAS]) is None
+    )
