@@ -8,7 +8,7 @@ import secrets
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import IntEnum
 from types import TracebackType
 from typing import Any, TypeVar
@@ -209,10 +209,8 @@ class TFCluster:
         )
         blueprint = Blueprint(spark, plan, options, payload, gpu_counts, profile, on_driver, reservation_timeout)
         cluster = cls(blueprint, max_restarts=max_restarts)
-        cluster._surviving(lambda: None)
-        if tensorboard:
-            with cluster._cancelled_on_error():
-                cluster._start_tensorboard()
+        with cluster._beside_tensorboard() if tensorboard else contextlib.nullcontext():
+            cluster._surviving(lambda: None)
         cluster._timings["start"] = time.monotonic() - began
         return cluster
 
@@ -600,11 +598,16 @@ class TFCluster:
 
     # --- inner -------------------------------------------------------------------------------------------------------
 
-    def _start_tensorboard(self) -> None:
-        from tfspark_cnn.cluster.tensorboard import start
+    @contextlib.contextmanager
+    def _beside_tensorboard(self) -> Iterator[None]:
+        """Starts TensorBoard while the block starts the nodes: either takes seconds."""
+        from tfspark_cnn.cluster import tensorboard
 
         assert self._options.log_dir is not None
-        self._tensorboard = start(self._options.log_dir, host=driver_address(self._spark)[1])
+        with self._cancelled_on_error():
+            self._tensorboard = tensorboard.begin(self._options.log_dir, host=driver_address(self._spark)[1])
+            yield
+            self._tensorboard.await_url()
 
     def _raise_stream_failure(self) -> None:
         """Raises what went wrong in a thread of Spark's that feeds a stream, if nobody was told yet."""
