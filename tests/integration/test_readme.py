@@ -21,7 +21,7 @@ from tfspark_cnn.errors import ClusterError
 pytestmark = pytest.mark.beside
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*.md")])
 PROGRAM, ESTIMATOR, ASYNCHRONOUS, INDEPENDENT = PROGRAMS = (
     "train_digits.py", "classify_digits.py", "train_async.py", "try_rates.py",
 )  # fmt: skip

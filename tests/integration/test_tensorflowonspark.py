@@ -173,10 +173,11 @@ print("tensorflow" in sys.modules)
 """
 
 
+@pytest.mark.timeout(260)  # Spark, two nodes and TensorBoard, each of which imports TensorFlow: minutes under much load
 def test_a_program_with_a_strategy_of_its_own_runs_with_nothing_but_our_import(tmp_path):
     ours = re.sub("tensorflowonspark", "tfspark_cnn.tensorflowonspark", THEIRS)
     ports = {"TENSORFLOW_PORT": "23500-23549", "TENSORBOARD_PORT": "23550"}
-    out = programs.run(tmp_path, ours, **ports)
+    out = programs.run(tmp_path, ours, timeout_s=240, **ports)
     assert re.search(r"url http://\S+:23550/", out)
     assert out.endswith("False\n"), "no TensorFlow on the driver"
     chief, worker = (json.loads((tmp_path / f"{role}.json").read_text()) for role in ("chief", "worker"))

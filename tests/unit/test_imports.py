@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-TENSORFLOW = {"tensorflow", "keras", "tensorboard", "tfspark_cnn.training", "tfspark_cnn.models"}
+TENSORFLOW = {"tensorflow", "keras", "tensorboard", "tfspark_cnn.training", "tfspark_cnn.models", "tensorflowonspark"}
 SPARK = {"pyspark", "py4j", "pandas", "sklearn"}
 
 # Node-only modules of the driver-side packages may reach training inside functions, but not when they are imported.

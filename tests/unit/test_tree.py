@@ -19,6 +19,7 @@ PURE = (
     *(f"feed/{name}.py" for name in ("columns", "schema", "batching", "dealing", "ledger", "epochs", "rows", "values")),
     *(f"cluster/{name}.py" for name in ("topology", "messages", "state", "policy", "tf_config")),
     *(f"checkpoints/{name}.py" for name in ("archive", "identity", "retention")),
+    *(f"cluster/{name}.py" for name in ("engines", "ancestor_arguments", "ancestor_errors")),
     *(f"cluster/{name}.py" for name in ("lockstep", "variable_order", "step_report", "runs", "run_arguments")),
     *(f"data/{name}.py" for name in ("shares", "safe_pickle", "cifar_batches", "record_file")),
     *(f"data/{name}.py" for name in ("example", "example_columns")),

@@ -13,36 +13,54 @@ from typing import IO
 from tfspark_cnn import env
 from tfspark_cnn.errors import ClusterError
 
-START_S = 60.0
-"""TensorBoard imports for several seconds before it serves."""
+START_S = 120.0
+"""TensorBoard imports TensorFlow before it serves: several seconds, and over 40 where twenty others want each core."""
 
 _SERVES = re.compile(rb"(http://\S+)")
 
 
 @dataclass
 class TensorBoard:
-    """A running TensorBoard.
+    """A TensorBoard that is starting, or runs. Made by `begin`."""
 
-    Attributes:
-        url: where it serves, for the driver's browser.
-    """
-
-    url: str
     _process: subprocess.Popen[bytes]
     _reader: threading.Thread
+    _lines: deque[bytes]
+    _found: threading.Event
+    _urls: list[str]
+
+    @property
+    def url(self) -> str | None:
+        """Where it serves, for the driver's browser; None before it does."""
+        return self._urls[0] if self._urls else None
+
+    def await_url(self) -> None:
+        """Returns when it serves.
+
+        Raises:
+            ClusterError: it did not come up, with the last lines it wrote. It is ended.
+        """
+        if self._found.wait(START_S) and self._urls:
+            return
+        self.stop()
+        tail = b"".join(self._lines).decode(errors="replace")
+        raise ClusterError(
+            f"TensorBoard did not come up:\n{tail}",
+            hint="is the tensorboard package installed, and TENSORBOARD_PORT free if it is set?",
+        )
 
     def stop(self) -> None:
-        """Ends it."""
+        """Ends it. Harmless if it has ended."""
         self._process.terminate()
         self._process.wait()
         self._reader.join()
 
 
-def start(log_dir: str, *, host: str) -> TensorBoard:
-    """Starts TensorBoard at `TENSORBOARD_PORT` of `host`, or at any free port, and returns when it serves.
+def begin(log_dir: str, *, host: str) -> TensorBoard:
+    """Starts TensorBoard at `TENSORBOARD_PORT` of `host`, or at any free port, and does not wait until it serves.
 
     Raises:
-        ClusterError: it did not come up, with the last lines it wrote.
+        ConfigError: `TENSORBOARD_PORT` is no port.
     """
     argv = [sys.executable, "-m", "tensorboard.main", "--logdir", log_dir, "--host", host]
     argv += ["--port", str(env.tensorboard_port())]
@@ -52,15 +70,7 @@ def start(log_dir: str, *, host: str) -> TensorBoard:
     found, urls = threading.Event(), list[str]()
     reader = threading.Thread(target=_read, args=(process.stderr, lines, found, urls), daemon=True)
     reader.start()
-    if not (found.wait(START_S) and urls):
-        process.kill()
-        process.wait()
-        tail = b"".join(lines).decode(errors="replace")
-        raise ClusterError(
-            f"TensorBoard did not come up:\n{tail}",
-            hint="is the tensorboard package installed, and TENSORBOARD_PORT free if it is set?",
-        )
-    return TensorBoard(urls[0], process, reader)
+    return TensorBoard(process, reader, lines, found, urls)
 
 
 def _read(stream: IO[bytes], lines: deque[bytes], found: threading.Event, urls: list[str]) -> None:

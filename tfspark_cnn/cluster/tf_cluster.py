@@ -8,14 +8,16 @@ import secrets
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import IntEnum
 from types import TracebackType
 from typing import Any, TypeVar
 
 from tfspark_cnn.cluster import (
+    ancestor_engine,
     application,
     cluster_arguments,
+    engines,
     feed_data,
     map_fun_payload,
     restarts,
@@ -129,6 +131,7 @@ class TFCluster:
         cache_bytes: int | None = None,
         seed: int = 0,
         node_env: Mapping[str, str] | None = None,
+        engine: str = engines.Engine.NATIVE,
     ) -> TFCluster:
         """Reserves executors, starts a node on each, and returns when map_fun was entered on all.
 
@@ -164,6 +167,8 @@ class TFCluster:
                 nodes there; with `cache="none"`, 256 MiB.
             seed: of shuffling.
             node_env: environment variables for the nodes' processes.
+            engine: `"native"`, or `"tensorflowonspark"`: the same call on that package itself, for comparison; what
+                only this one has is then an error. It gives a `cluster.ancestor_engine.AncestorCluster`.
 
         Raises:
             TopologyError: the numbers do not add up, or a role is unknown. Nothing was started; as below.
@@ -172,6 +177,9 @@ class TFCluster:
             ReservationTimeout: some nodes did not come up in time.
             NodeError: a node failed meanwhile.
         """
+        if engines.chosen(engine) is engines.Engine.TENSORFLOWONSPARK:
+            theirs: TFCluster = ancestor_engine.run(locals())
+            return theirs
         began = time.monotonic()
         spark = application.session(sc)
         application.use_this_python(spark.sparkContext)
@@ -201,10 +209,8 @@ class TFCluster:
         )
         blueprint = Blueprint(spark, plan, options, payload, gpu_counts, profile, on_driver, reservation_timeout)
         cluster = cls(blueprint, max_restarts=max_restarts)
-        cluster._surviving(lambda: None)
-        if tensorboard:
-            with cluster._cancelled_on_error():
-                cluster._start_tensorboard()
+        with cluster._beside_tensorboard() if tensorboard else contextlib.nullcontext():
+            cluster._surviving(lambda: None)
         cluster._timings["start"] = time.monotonic() - began
         return cluster
 
@@ -592,11 +598,16 @@ class TFCluster:
 
     # --- inner -------------------------------------------------------------------------------------------------------
 
-    def _start_tensorboard(self) -> None:
-        from tfspark_cnn.cluster.tensorboard import start
+    @contextlib.contextmanager
+    def _beside_tensorboard(self) -> Iterator[None]:
+        """Starts TensorBoard while the block starts the nodes: either takes seconds."""
+        from tfspark_cnn.cluster import tensorboard
 
         assert self._options.log_dir is not None
-        self._tensorboard = start(self._options.log_dir, host=driver_address(self._spark)[1])
+        with self._cancelled_on_error():
+            self._tensorboard = tensorboard.begin(self._options.log_dir, host=driver_address(self._spark)[1])
+            yield
+            self._tensorboard.await_url()
 
     def _raise_stream_failure(self) -> None:
         """Raises what went wrong in a thread of Spark's that feeds a stream, if nobody was told yet."""

@@ -48,7 +48,9 @@ def test_a_network_with_two_inputs_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "saved", [b"", b"\x89HDF\r\n", keras_file({})[:-30], keras_file({}).replace(b"config.j", b"kconfig.")]
+    "saved",
+    [b"", b"\x89HDF\r\n", keras_file({})[:-30], keras_file({}).replace(b"config.j", b"kconfig.")],
+    ids=["empty", "hdf5", "cut", "renamed"],  # the bytes hold a time, and so would their own names
 )
 def test_another_file_and_one_that_is_cut_are_refused(saved: bytes) -> None:
     with pytest.raises(CorruptFileError, match=r"model.keras: expected a network as Keras 3 saves it.*\n.*model.save"):
