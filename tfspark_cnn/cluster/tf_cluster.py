@@ -20,6 +20,7 @@ from tfspark_cnn.cluster import (
     map_fun_payload,
     restarts,
     slots,
+    start_failure,
     streams,
     topology,
 )
@@ -183,7 +184,9 @@ class TFCluster:
         payload = map_fun_payload.pickled(map_fun, tf_args)
         profile = resource_profile or application.gpu_profile(spark, gpu_counts if gpus_per_node is not None else {})
         on_driver = cluster_arguments.on_driver(plan) if driver_ps_nodes else ()
-        slots.check(spark.sparkContext, nodes=len(plan) - len(on_driver), feeders=int(fed), profile=profile)
+        needs: dict[str, Any] = {"nodes": len(plan) - len(on_driver), "feeders": int(fed), "profile": profile}
+        with start_failure.examined(spark, **needs):
+            slots.check(spark.sparkContext, **needs)
         options = RunOptions(
             run_id=f"tfspark-{secrets.token_hex(4)}",
             coordinator="",
@@ -201,7 +204,8 @@ class TFCluster:
         )
         blueprint = Blueprint(spark, plan, options, payload, gpu_counts, profile, on_driver, reservation_timeout)
         cluster = cls(blueprint, max_restarts=max_restarts)
-        cluster._surviving(lambda: None)
+        with start_failure.examined(spark, **needs):
+            cluster._surviving(lambda: None)
         if tensorboard:
             with cluster._cancelled_on_error():
                 cluster._start_tensorboard()
