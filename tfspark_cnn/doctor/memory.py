@@ -13,8 +13,8 @@ from tfspark_cnn.doctor.observed import DriverView, NodeView, gib, plural
 NODE_BYTES = 1 << 30
 """TensorFlow and Keras take 0.7 GiB of a node before the first network, rows and activations come on top."""
 
-ADDRESS_SPACE_BYTES = 16 << 30
-"""TensorFlow and its threads map many times what they use; with less than this, allocations were seen to fail."""
+ADDRESS_SPACE_BYTES = 4 << 30
+"""TensorFlow 2.21 on CPUs maps 2.2 GiB for its first step: with a limit of 2 GiB it fails, with 4 it does not."""
 
 _UNITS = {"": 1 << 20, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 LEAST_OVERHEAD_BYTES = 384 << 20
