@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -47,6 +47,7 @@ FolderOption = Annotated[
     str, typer.Option("--model-dir", metavar="URI", help="Where models will go, to be written to by all.")
 ]
 ProbeOption = Annotated[bool, typer.Option("--probe/--no-probe", help="Train a small network for five steps.")]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show what would be examined; start nothing.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show tracebacks and what Spark and the nodes write.")]
 
@@ -62,6 +63,10 @@ class _Asked:
     def nodes(self) -> int:
         return self.cluster.num_workers + self.cluster.num_ps
 
+    def plan(self) -> dict[str, Any]:
+        what = {"nodes": self.nodes, "model_dir": self.model_dir, "probe": self.probe}
+        return what | {"spark": {"master": embedded.master(self.cluster)}}
+
 
 def doctor(
     conf: ConfOption = None,
@@ -70,6 +75,7 @@ def doctor(
     master: MasterOption = "",
     model_dir: FolderOption = "",
     probe: ProbeOption = True,
+    dry_run: DryRunOption = False,
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
@@ -86,8 +92,12 @@ def doctor(
     if nodes is not None:
         cluster = replace(cluster, num_workers=nodes, num_ps=0)
     folder = model_dir or (str(Path(config.output.dir).absolute() / "model") if conf else None)
+    asked = _Asked(cluster, folder, probe, debug)
+    if dry_run:
+        print(json.dumps(asked.plan(), indent=2))
+        return
     log.to_console(sys.stderr, level=logging.DEBUG if debug else logging.ERROR)
-    report = _examined(_Asked(cluster, folder, probe, debug))
+    report = _examined(asked)
     _show(report, as_json=as_json)
     if not report.ok:
         raise typer.Exit(1)

@@ -124,6 +124,6 @@ def told(findings: Iterable[Finding]) -> str:
 
     Example:
         >>> told([ok("java", "17"), failed("ports", "node 0 cannot reach node 1", cure="open them")])
-        'ports: node 0 cannot reach node 1 (open them)'
+        'ports: node 0 cannot reach node 1, so open them'
     """
-    return "; ".join(f"{one.name}: {one.seen} ({one.cure})" for one in findings if one.status is Status.FAILED)
+    return "; ".join(f"{one.name}: {one.seen}, so {one.cure}" for one in findings if one.status is Status.FAILED)

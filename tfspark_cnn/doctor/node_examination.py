@@ -36,8 +36,8 @@ CLOCK_EXCHANGES = 5
 FOLDER_S = 20.0
 """For `model_dir`: stores of objects try for minutes where they cannot be reached."""
 
-TENSORFLOW_S = 60.0
-"""Importing TensorFlow takes up to ten, and more where hosts are busy."""
+TENSORFLOW_S = 120.0
+"""Importing TensorFlow takes up to ten, and many times that where hosts are busy."""
 
 
 @dataclass(frozen=True)

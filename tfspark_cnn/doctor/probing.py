@@ -12,11 +12,11 @@ from tfspark_cnn.errors import TFSparkError
 # By name, since importing it would import TensorFlow.
 MAP_FUN = "tfspark_cnn.training.probe:run"
 
-START_S = 120.0
-"""For nodes to come up: importing TensorFlow takes ten seconds, several times that where hosts are busy."""
+START_S = 180.0
+"""For nodes to come up: they need some seconds, and many times that where hosts are busy."""
 
-TRAIN_S = 120.0
-"""For five steps and their gradients: two hundred times what they take."""
+TRAIN_S = 180.0
+"""For importing TensorFlow, forming the cluster, and five steps with 8.4 MB of gradients."""
 
 
 def probe(spark: Any, nodes: int, *, gpus_per_node: int | None = None, profile: Any = None) -> Finding:

@@ -54,7 +54,7 @@ def coordinator(views: Sequence[NodeView]) -> Finding:
     broken = [(view, reach) for view, reach in tried if reach.problem]
     if broken:
         view, reach = broken[0]
-        rest = f"; nor do {len(broken) - 1} other nodes" if broken[1:] else ""
+        rest = f"; nor {plural(len(broken) - 1, 'other node')}" if broken[1:] else ""
         told = f"{view.name} cannot reach the driver at {reach.address}: {reach.problem}{rest}"
         return failed("coordinator", told, cure=_DRIVER_CURE)
     where = tried[0][1].address if tried else "nowhere"

@@ -38,6 +38,21 @@ def test_a_master_that_nobody_listens_at_is_a_finding(capsys: pytest.CaptureFixt
     assert "Connection refused" in report["findings"][1]["seen"] and report["ok"] is False
 
 
+def test_a_dry_run_shows_what_would_be_examined(capsys: pytest.CaptureFixture[str]) -> None:
+    conf = str(Path(__file__).parents[3] / "conf" / "digits.toml")
+    assert exit_code("doctor", "--conf", conf, "--set", "cluster.num_ps=1", "--dry-run", "--no-probe") == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert plan.pop("model_dir").endswith("/runs/digits/model")
+    assert plan == {"nodes": 3, "probe": False, "spark": {"master": "local[5]"}}
+
+
+def test_nodes_and_master_of_the_command_line_win(capsys: pytest.CaptureFixture[str]) -> None:
+    given = ("--nodes", "7", "--master", "yarn", "--model-dir", "s3://bucket/run")
+    assert exit_code("doctor", *given, "--dry-run") == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert plan == {"nodes": 7, "model_dir": "s3://bucket/run", "probe": True, "spark": {"master": "yarn"}}
+
+
 @pytest.mark.parametrize(
     "arguments",
     [("--nodes", "0"), ("--nodes", "two"), ("--conf", "nowhere.toml"), ("--set", "cluster.master="), ("--what",)],

@@ -59,7 +59,13 @@ def test_several_networks_are_told_unless_one_was_chosen(
 
 @pytest.mark.parametrize(
     ("master", "count"),
-    [("spark://m:7077", 1), ("yarn", 1), ("local[2]", 0), ("local-cluster[2,1,1024]", 0), ("spark://127.0.0.1:7077", 0)],
+    [
+        ("spark://m:7077", 1),
+        ("yarn", 1),
+        ("local[2]", 0),
+        ("local-cluster[2,1,1024]", 0),
+        ("spark://127.0.0.1:7077", 0),
+    ],
 )
 def test_where_no_executor_came_a_driver_at_loopback_may_be_why(seen: Any, master: str, count: int) -> None:
     assert len(addresses.without_nodes(replace(seen.driver, master=master, address="127.0.0.1"))) == count

@@ -44,5 +44,5 @@ def test_findings_can_be_asked_for_by_name() -> None:
 
 
 def test_what_failed_is_told_in_one_line_for_a_hint() -> None:
-    assert told([GOOD, BAD, POOR]) == "ports: node 0 cannot reach node 1 (open them)"
+    assert told([GOOD, BAD, POOR]) == "ports: node 0 cannot reach node 1, so open them"
     assert told([GOOD, POOR]) == ""

@@ -27,9 +27,7 @@ def package(folder: Path, name: str, source: str) -> None:
     (folder / name / "__init__.py").write_text(source)
 
 
-def test_a_package_that_shadows_another_is_the_one_that_counts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_package_that_shadows_another_is_the_one_that_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package(tmp_path, "pandas", '__version__ = "0.1.2"\n')
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.delitem(__import__("sys").modules, "pandas", raising=False)

@@ -30,9 +30,7 @@ def test_connections_that_all_work_are_counted(seen: Any) -> None:
 def test_a_pair_that_cannot_connect_is_named_with_what_helps(seen: Any, problem: str, cure: str) -> None:
     found = reachability.ports(seen.nodes(reached=(Reach(0, "TensorFlow", "10.0.0.5:5000", problem),)))
     assert found.status is Status.FAILED and cure in found.cure
-    assert found.seen == (
-        f"node 1 (10.0.0.6) cannot reach node 0 (10.0.0.5) at 10.0.0.5:5000 (TensorFlow): {problem}"
-    )
+    assert found.seen == (f"node 1 (10.0.0.6) cannot reach node 0 (10.0.0.5) at 10.0.0.5:5000 (TensorFlow): {problem}")
 
 
 def test_of_many_broken_connections_one_is_told_and_the_others_counted(seen: Any) -> None:

@@ -51,7 +51,7 @@ def test_nodes_of_one_host_share_its_memory(seen: Any) -> None:
         ("yarn", {"spark.executor.memoryOverhead": "3g"}, Status.OK),
         ("yarn", {"spark.executor.memory": "40g"}, Status.OK),
         ("k8s://https://api", {"spark.executor.memory": "4g"}, Status.OK),
-        ("k8s://https://api", {"spark.executor.memory": "4g", "spark.executor.memoryOverheadFactor": "0.1"}, Status.WARNING),
+        ("k8s://a", {"spark.executor.memory": "4g", "spark.executor.memoryOverheadFactor": "0.1"}, Status.WARNING),
         ("spark://m:7077", {}, Status.OK),
     ],
 )  # fmt: skip
@@ -63,6 +63,8 @@ def test_overhead_matters_where_executors_are_containers(
     assert ("spark.executor.memoryOverhead=2g" in found.cure) == (status is Status.WARNING)
 
 
-@pytest.mark.parametrize(("text", "size"), [("1g", GIB), ("384", 384 << 20), ("2048MB", 2 * GIB), ("1GiB", GIB), ("?", 0)])
+@pytest.mark.parametrize(
+    ("text", "size"), [("1g", GIB), ("384", 384 << 20), ("2048MB", 2 * GIB), ("1GiB", GIB), ("?", 0)]
+)
 def test_sizes_are_read_as_spark_does(text: str, size: int) -> None:
     assert memory.size_bytes(text) == size
