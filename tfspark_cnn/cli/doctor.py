@@ -96,7 +96,6 @@ def doctor(
     if dry_run:
         print(json.dumps(asked.plan(), indent=2))
         return
-    log.to_console(sys.stderr, level=logging.DEBUG if debug else logging.ERROR)
     report = _examined(asked)
     _show(report, as_json=as_json)
     if not report.ok:
@@ -110,6 +109,7 @@ def _examined(asked: _Asked) -> Report:
     began, (found, goes_on) = time.monotonic(), _before_spark(asked)
     nodes = 0
     if goes_on:
+        log.to_console(sys.stderr, level=logging.DEBUG if asked.debug else logging.ERROR)
         with _told(f"examining {asked.nodes} node{'s' * (asked.nodes != 1)}"), ExitStack() as stack:
             spark = _started(asked, stack)
             if isinstance(spark, tuple):
