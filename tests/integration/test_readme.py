@@ -60,6 +60,8 @@ def kind(command: Command) -> str:
         return "make"
     if re.search("tfspark-cnn (evaluate|predict) ", command.line):
         return "scoring"
+    if "tfspark-cnn doctor" in command.line:
+        return "doctor"
     return "program" if PROGRAM in command.line else "command line" if "tfspark-cnn" in command.line else "unknown"
 
 
@@ -90,7 +92,9 @@ def run(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_every_command_is_of_a_kind_that_is_tested() -> None:
-    assert {kind(command) for command in commands()} == {"make", "program", "command line", "scoring", "for a cluster"}
+    assert {kind(command) for command in commands()} == {
+        "make", "program", "command line", "scoring", "doctor", "for a cluster",
+    }  # fmt: skip
     assert {language for language, _ in _FENCE.findall(README.read_text(encoding="utf-8"))} == {
         "bash", "console", "python", "text",
     }  # fmt: skip
@@ -156,6 +160,17 @@ def test_lines_of_the_command_line_are_accepted_and_give_what_is_shown(command: 
         assert done.returncode == 0, done.stderr
     else:
         assert run(command.line, folder).stderr == command.output
+
+
+@pytest.mark.timeout(RUN_S + 30)
+def test_the_doctor_finds_that_all_is_well(folder: Path) -> None:
+    (command,) = of_kind("doctor")
+    done = run(f"{command.line} --no-probe --json", folder)  # the probe has a test of its own
+    assert done.returncode == 0, done.stdout + done.stderr[-4000:]
+    report = json.loads(done.stdout)
+    told = {one["name"]: one["status"] for one in report["findings"]}
+    assert report["ok"] and told["java"] == told["ports"] == told["model_dir"] == "ok"
+    assert not (folder / "runs").exists()
 
 
 def test_options_for_a_cluster_are_those_of_spark_submit(folder: Path) -> None:

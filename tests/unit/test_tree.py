@@ -23,6 +23,8 @@ PURE = (
     *(f"cluster/{name}.py" for name in ("lockstep", "variable_order", "step_report", "runs", "run_arguments")),
     *(f"data/{name}.py" for name in ("shares", "safe_pickle", "cifar_batches", "record_file")),
     *(f"data/{name}.py" for name in ("example", "example_columns")),
+    *(f"doctor/{name}.py" for name in ("addresses", "clocks", "disks", "findings", "folders", "gpus", "job_failures")),
+    *(f"doctor/{name}.py" for name in ("memory", "observed", "probe_figures", "reachability", "versions")),
     *(f"tensorflowonspark/{name}.py" for name in ("namespace", "signatures", "input_columns", "output_columns")),
 )
 IMPURE = {"socket", "threading", "multiprocessing", "subprocess", "pyspark", "pyarrow.flight"}

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import typer
 
 from tfspark_cnn.cli.data import data
+from tfspark_cnn.cli.doctor import doctor
 from tfspark_cnn.cli.evaluate import evaluate
 from tfspark_cnn.cli.export import export
 from tfspark_cnn.cli.predict import predict
@@ -33,6 +34,7 @@ app.command("export")(export)
 app.command("evaluate")(evaluate)
 app.command("predict")(predict)
 app.command("data")(data)
+app.command("doctor")(doctor)
 app.command("version")(version)
 
 

@@ -82,11 +82,21 @@ def check_static(conf: dict[str, str]) -> None:
     Raises:
         SlotsError: it is on.
     """
-    if conf.get("spark.dynamicAllocation.enabled", "false").lower() == "true":
+    if not is_static(conf):
         raise SlotsError(
             "spark.dynamicAllocation.enabled is true, expected false: nodes keep their executors for life",
             hint="set spark.dynamicAllocation.enabled=false and a fixed spark.executor.instances",
         )
+
+
+def is_static(conf: dict[str, str]) -> bool:
+    """Tells whether the application keeps its executors."""
+    return conf.get("spark.dynamicAllocation.enabled", "false").lower() != "true"
+
+
+def now(sc: Any, profile: Any = None) -> Slots:
+    """Gives the slots of the executors that have registered so far."""
+    return Slots(_concurrent_tasks(sc, profile), _held(sc))
 
 
 def check(
@@ -111,7 +121,7 @@ def check(
     if profile is not None:
         register(sc, profile)
     promised = expected_total(conf, sc.master) if profile is None else None
-    slots = Slots(_concurrent_tasks(sc, profile), _held(sc))
+    slots = now(sc, profile)
     final = sc.master.startswith("local[") or sc.master == "local"
     task_cpus = int(conf.get("spark.task.cpus", "1"))
     if promised is not None and promised < nodes + feeders:
@@ -127,7 +137,7 @@ def check(
         if too_few_ever or time.monotonic() - began > enough_s:
             raise error
         time.sleep(REGISTER_POLL_S)
-        slots = Slots(_concurrent_tasks(sc, profile), _held(sc))
+        slots = now(sc, profile)
 
 
 def _patience_s(conf: dict[str, str]) -> float:

@@ -22,6 +22,7 @@ from tfspark_cnn.cluster import (
     map_fun_payload,
     restarts,
     slots,
+    start_failure,
     streams,
     topology,
 )
@@ -191,7 +192,9 @@ class TFCluster:
         payload = map_fun_payload.pickled(map_fun, tf_args)
         profile = resource_profile or application.gpu_profile(spark, gpu_counts if gpus_per_node is not None else {})
         on_driver = cluster_arguments.on_driver(plan) if driver_ps_nodes else ()
-        slots.check(spark.sparkContext, nodes=len(plan) - len(on_driver), feeders=int(fed), profile=profile)
+        needs: dict[str, Any] = {"nodes": len(plan) - len(on_driver), "feeders": int(fed), "profile": profile}
+        with start_failure.examined(spark, **needs):
+            slots.check(spark.sparkContext, **needs)
         options = RunOptions(
             run_id=f"tfspark-{secrets.token_hex(4)}",
             coordinator="",
@@ -209,7 +212,10 @@ class TFCluster:
         )
         blueprint = Blueprint(spark, plan, options, payload, gpu_counts, profile, on_driver, reservation_timeout)
         cluster = cls(blueprint, max_restarts=max_restarts)
-        with cluster._beside_tensorboard() if tensorboard else contextlib.nullcontext():
+        with (
+            cluster._beside_tensorboard() if tensorboard else contextlib.nullcontext(),
+            start_failure.examined(spark, **needs),
+        ):
             cluster._surviving(lambda: None)
         cluster._timings["start"] = time.monotonic() - began
         return cluster
