@@ -15,7 +15,6 @@ from tfspark_cnn.cluster.messages import (
     Evaluated,
     Failed,
     Message,
-    Position,
     Report,
     Reserved,
     Restarting,
@@ -178,10 +177,6 @@ class Recorder:
             figures |= {"seconds": metrics.get("seconds")}
         self.record(Kind.EPOCH_END if ended else Kind.STEP, node, values=figures, time_s=now_s)
 
-    def _position(self, node: str, message: Position) -> None:
-        if message.measured:
-            self._known(node, {"own_steps": message.measured, "own_s": message.own_s})
-
     def _vitals(self, node: str, message: Vitals) -> None:
         fields = {
             "memory_bytes": message.memory_bytes, "gpu_percent": message.gpu_percent, "gpu_bytes": message.gpu_bytes,
@@ -225,7 +220,6 @@ class Recorder:
         Reserved: _reserved,
         Entered: _entered,
         Report: _report,
-        Position: _position,
         Vitals: _vitals,
         Saved: _saved,
         Resumed: _resumed,
@@ -238,7 +232,8 @@ class Recorder:
 
 _REPORTED = frozenset(
     ["epoch", "epochs", "step", "steps", "metrics", "images", "timed_steps", "timed_s", "waited_s"]
-)  # fmt: skip
+    + ["own_steps", "own_s"]
+)
 """Of what Keras' callback reports, what goes into events."""
 
 

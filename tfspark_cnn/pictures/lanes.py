@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 SPANS = {
     "wait": ("waits for a slot", "#d9d9d9"),
     "start": ("starts", "#fdbf6f"),
+    "map_fun": ("runs map_fun", "#d0e4f3"),
     "feed": ("Spark feeds", "#b2df8a"),
     "epoch": ("trains an epoch", "#1f78b4"),
 }
@@ -48,7 +49,8 @@ def draw(timeline: Timeline) -> Figure:
     for moment in timeline.moments:
         if moment.what in MOMENTS:
             _, marker, colour = MOMENTS[moment.what]
-            axes.plot([moment.at_s], [places[moment.node]], marker, color=colour, markersize=9, zorder=3, clip_on=False)
+            above = places[moment.node] - (BAR / 2 if moment.what == "checkpoint" else 0)  # epochs are numbered below
+            axes.plot([moment.at_s], [above], marker, color=colour, markersize=8, zorder=3, clip_on=False)
     for restart in (moment for moment in timeline.moments if moment.what == "restart"):
         axes.axvline(restart.at_s, color="#e31a1c", linewidth=1, linestyle=":")
     axes.set_yticks(range(len(places)), list(places))

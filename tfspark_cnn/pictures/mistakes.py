@@ -177,7 +177,7 @@ def _draw(found: Sequence[Mistake]) -> Figure:
         figure.text(0.5, 0.5, "no mistakes", ha="center", va="center")
     for number, mistake in enumerate(found, 1):
         axes = figure.add_subplot(rows, columns, number)
-        axes.imshow(_drawable(mistake.image), cmap="gray_r" if mistake.image.ndim == 2 else None)
+        axes.imshow(_drawable(mistake.image), cmap="gray" if mistake.image.ndim == 2 else None)
         axes.set_title(
             f"{mistake.label}, taken for {mistake.prediction}\n{mistake.confidence:.1%} certain", fontsize="small"
         )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,7 @@ class Span:
 
     Attributes:
         node: as `worker:1`, or `driver`.
-        what: `wait` for a slot, `start`, `feed` or `epoch`.
+        what: `wait` for a slot, `start`, `map_fun`, `feed` or `epoch`.
         began_s: seconds since the beginning of the run.
         ended_s: likewise.
         label: as `epoch 3`.
@@ -115,49 +116,71 @@ class _Open:
     label: str = ""
 
 
-def _spans(events: Sequence[Event], origin_s: float) -> Iterable[Span]:
-    begun: dict[tuple[str, str], _Open] = {}
-    names: tuple[str, ...] = ()
+class _Spans:
+    """Puts together what begins and what ends."""
 
-    def closed(node: str, place: str, at_s: float) -> Iterable[Span]:
-        if (one := begun.pop((node, place), None)) is not None:
-            yield Span(node, one.what, one.began_s - origin_s, at_s - origin_s, one.label)
+    def __init__(self, origin_s: float) -> None:
+        self._origin_s = origin_s
+        self._names: Sequence[str] = ()
+        self._open: dict[tuple[str, str], _Open] = {}
+        self.found: list[Span] = []
 
-    def everything(at_s: float) -> Iterable[Span]:
-        for node, place in list(begun):
-            yield from closed(node, place, at_s)
-
-    for event in events:
+    def take(self, event: Event) -> None:
+        """Takes in what happened."""
         at_s, node = event.time_s, event.node
         match event.kind:
             case Kind.START:
-                names = tuple(event.values.get("nodes", ()))
+                self._names = event.values.get("nodes", ())
             case Kind.ATTEMPT:
-                yield from everything(at_s)
-                begun |= {(name, "life"): _Open("wait", at_s) for name in names}
+                self.end(at_s)
+                for name in self._names:
+                    self._open[name, "life"] = _Open("wait", at_s)
             case Kind.RESERVED:
-                yield from closed(node, "life", at_s)
-                begun[node, "life"] = _Open("start", at_s)
+                self._turn(node, "life", _Open("start", at_s))
             case Kind.ENTERED:
-                yield from closed(node, "life", at_s)
+                self._turn(node, "life", _Open("map_fun", at_s))
+            case Kind.RETURNED:
+                self._close(node, "life", at_s)
             case Kind.FEED:
                 feed = str(event.values.get("feed", ""))
-                begun[node, feed] = _Open("feed", at_s, feed)
+                self._open[node, feed] = _Open("feed", at_s, feed)
             case Kind.FED:
-                # The rows are with the nodes before they have taken them.
-                report, feed = event.values.get("report", {}), str(event.values.get("feed", ""))
-                one = begun.get((node, feed))
-                sent_s = one.began_s + float(report.get("sent_s", at_s - one.began_s)) if one is not None else at_s
-                yield from closed(node, feed, min(at_s, sent_s))
+                self._fed(event)
             case Kind.EPOCH_BEGIN:
-                yield from closed(node, "epoch", at_s)
-                begun[node, "epoch"] = _Open("epoch", at_s, f"epoch {event.values.get('epoch')}")
+                self._turn(node, "epoch", _Open("epoch", at_s, f"epoch {event.values.get('epoch')}"))
             case Kind.EPOCH_END:
-                yield from closed(node, "epoch", at_s)
+                self._close(node, "epoch", at_s)
             case Kind.DEATH:
-                yield from closed(node, "epoch", at_s)
+                self._close(node, "life", at_s)
+                self._close(node, "epoch", at_s)
             case Kind.RESTART | Kind.END:
-                yield from everything(at_s)
-            case _:
-                pass
-    yield from everything(events[-1].time_s)
+                self.end(at_s)
+
+    def end(self, at_s: float) -> None:
+        """Ends whatever has begun."""
+        for node, place in list(self._open):
+            self._close(node, place, at_s)
+
+    def _fed(self, event: Event) -> None:
+        """Ends a feed when its rows were with the nodes, which is before these have taken them."""
+        feed, report = str(event.values.get("feed", "")), event.values.get("report", {})
+        begun = self._open.get((event.node, feed))
+        sent_s = begun.began_s + float(report.get("sent_s", math.inf)) if begun is not None else math.inf
+        self._close(event.node, feed, min(event.time_s, sent_s))
+
+    def _turn(self, node: str, place: str, following: _Open) -> None:
+        self._close(node, place, following.began_s)
+        self._open[node, place] = following
+
+    def _close(self, node: str, place: str, at_s: float) -> None:
+        if (one := self._open.pop((node, place), None)) is not None:
+            began_s, ended_s = one.began_s - self._origin_s, at_s - self._origin_s
+            self.found.append(Span(node, one.what, began_s, max(began_s, ended_s), one.label))
+
+
+def _spans(events: Sequence[Event], origin_s: float) -> list[Span]:
+    spans = _Spans(origin_s)
+    for event in events:
+        spans.take(event)
+    spans.end(events[-1].time_s)
+    return spans.found

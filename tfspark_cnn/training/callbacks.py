@@ -20,6 +20,7 @@ from tfspark_cnn.checkpoints.options import Checkpoints
 from tfspark_cnn.errors import ConfigError
 from tfspark_cnn.feed.step_clock import StepClock
 from tfspark_cnn.training.checkpointing import Checkpointing
+from tfspark_cnn.training.pace import pace_of
 from tfspark_cnn.training.resuming import Session
 
 log = logging.getLogger(__name__)
@@ -44,7 +45,8 @@ class ProgressReporter(keras.callbacks.Callback):
 
     A report has `epoch`, `epochs`, `step`, `steps` (of an epoch, once it is known), `loss`, `metrics`, `images`,
     `skipped`, `seconds` (of the epoch), `epoch_end`, and of all steps but the first of each epoch `timed_steps`,
-    `timed_s`, and `waited_s` of them without rows.
+    `timed_s`, and `waited_s` of them without rows; on several nodes also `own_steps`, and `own_s` of them without
+    waiting for the gradients of others.
 
     Metrics are read from their tensors only when they are reported, since reading makes Python wait for the step. At
     the end of an epoch they are the epoch's over all nodes; before, they are this node's own.
@@ -82,8 +84,13 @@ class ProgressReporter(keras.callbacks.Callback):
         self._steps: int | None = None
         self._epoch_began_s = self._last_s = self._timed_from_s = self._waited_from_s = 0.0
         self._fresh = True
+        self._own_before = (0, 0.0)
         self._timed = (0, 0.0, 0.0)  # of the epochs before: steps, seconds, seconds without rows
         self.images = 0
+
+    def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
+        """Lets what is measured of this fit begin here."""
+        self._own_before, self._timed, self._fresh = self._own(), (0, 0.0, 0.0), True
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Starts the count of steps anew."""
@@ -123,11 +130,17 @@ class ProgressReporter(keras.callbacks.Callback):
             waited_s + self._step_clock.starved_s - self._waited_from_s,
         )
 
+    def _own(self) -> tuple[int, float]:
+        strategy = getattr(self.model, "distribute_strategy", None)
+        pace = None if strategy is None else pace_of(strategy)
+        return pace.own if pace is not None else (0, 0.0)
+
     def _send(self, logs: Mapping[str, Any] | None, *, epoch_end: bool) -> None:
         self._due_s = self._clock() + 1 / REPORTS_PER_S
         self.images = self._rows_trained()
         metrics = _scalars(logs or {})
         steps, seconds, waited_s = self._timed_so_far()
+        own = [now - before for now, before in zip(self._own(), self._own_before, strict=True)]
         self._report(
             epoch=self._epoch,
             epochs=int((self.params or {}).get("epochs") or self._epoch),
@@ -141,6 +154,8 @@ class ProgressReporter(keras.callbacks.Callback):
             timed_steps=steps,
             timed_s=seconds,
             waited_s=waited_s,
+            own_steps=own[0],
+            own_s=own[1],
             epoch_end=epoch_end,
         )
 
