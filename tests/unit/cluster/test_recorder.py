@@ -77,7 +77,9 @@ def test_a_whole_run_is_events_in_the_order_of_their_times() -> None:
         "reserved", "entered", "epoch_begin", "step", "epoch_end", "checkpoint", "returned",
     ]  # fmt: skip
     assert driver.kinds(node="driver") == ["start", "attempt", "feed", "end"]
-    begun, ended = (next(e for e in driver.recorder.events() if e.kind == kind) for kind in ("epoch_begin", "epoch_end"))
+    begun, ended = (
+        next(e for e in driver.recorder.events() if e.kind == kind) for kind in ("epoch_begin", "epoch_end")
+    )
     assert (begun.time_s, ended.time_s) == (108.0, 112.0)
     assert ended.values["metrics"] == {"loss": 0.5} and "epoch_end" not in ended.values
 

@@ -7,7 +7,9 @@ import pytest
 from tfspark_cnn.cluster.verdict import Bound, NodeTimes, verdict
 
 
-def node(name: str = "chief:0", *, steps: int = 100, waited: float = 0.0, others: float | None = 0.0, **more) -> NodeTimes:
+def node(
+    name: str = "chief:0", *, steps: int = 100, waited: float = 0.0, others: float | None = 0.0, **more
+) -> NodeTimes:
     """A node of which each second goes in parts into waiting for rows, for others, and computing."""
     own = {} if others is None else {"own_steps": steps, "own_s": steps * 0.1 * (1 - others)}
     return NodeTimes(name, steps, steps * 0.1, waited_s=steps * 0.1 * waited, **own, **more)
