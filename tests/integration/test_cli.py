@@ -191,7 +191,7 @@ def on_a_terminal(*arguments: str, cwd: Path) -> tuple[subprocess.CompletedProce
     with os.fdopen(theirs, "wb") as stderr:
         done = subprocess.run(
             [PROGRAM, *arguments], cwd=cwd, env=environment(**terminal), stdout=subprocess.PIPE, stderr=stderr,
-            text=True, timeout=90, check=False,
+            text=True, timeout=WALL_BUSY_S, check=False,
         )  # fmt: skip
     reader.join(10)
     os.close(ours)
@@ -205,6 +205,7 @@ def _read(descriptor: int) -> bytes:
         return b""
 
 
+@pytest.mark.timeout(WALL_BUSY_S + 30)
 def test_json_is_the_only_output_and_one_node_alone_trains_the_same_rows(tmp_path: Path) -> None:
     settings = ("train.epochs=1", "cluster.num_workers=1", "data.partitions=3", "output.dir=out")
     done, screen = on_a_terminal("train", CONF, "--json", *(w for s in settings for w in ("--set", s)), cwd=tmp_path)
