@@ -13,4 +13,13 @@ from tfspark_cnn.feed.schema import Column
 
 __version__ = "0.1.0"
 
-__all__ = ["Checkpoints", "Column", "InputMode", "TFCluster", "TFSparkError", "__version__", "local_spark", "run_parallel"]
+__all__ = [
+    "Checkpoints",
+    "Column",
+    "InputMode",
+    "TFCluster",
+    "TFSparkError",
+    "__version__",
+    "local_spark",
+    "run_parallel",
+]
