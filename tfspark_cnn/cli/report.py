@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tfspark_cnn.cluster.attempts import AttemptReport
 from tfspark_cnn.cluster.feed_report import FeedReport
 from tfspark_cnn.cluster.step_report import StepReport
+from tfspark_cnn.cluster.verdict import Verdict
 from tfspark_cnn.errors import ClusterError
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class RunReport:
         feed: figures of the feed: rows, bytes, who waited for whom, and what bound the run.
         attempts: what became of each life of the cluster.
         steps: each node's own part of a step, and which nodes are stragglers; None for a single node.
+        verdict: what bound the run, by how much, and what to turn.
     """
 
     accuracy: float
@@ -47,11 +49,13 @@ class RunReport:
     feed: tuple[FeedReport, ...] = ()
     attempts: tuple[AttemptReport, ...] = ()
     steps: StepReport | None = None
+    verdict: Verdict | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Gives the report as plain values, for JSON."""
         steps = self.steps.as_dict() if self.steps else None
-        return asdict(self) | {"feed": [one.as_dict() for one in self.feed], "steps": steps}
+        verdict = self.verdict.as_dict() if self.verdict else None
+        return asdict(self) | {"feed": [one.as_dict() for one in self.feed], "steps": steps, "verdict": verdict}
 
     def as_table(self) -> Table:
         """Gives the report as a table to print."""
@@ -74,6 +78,7 @@ class RunReport:
             *(("feed", str(one)) for one in self.feed),
             *(("attempt", str(one)) for one in self.attempts if len(self.attempts) > 1 or one.resumed_step),
             *([("steps", str(self.steps))] if self.steps else []),
+            *([("verdict", str(self.verdict))] if self.verdict else []),
             ("model", self.model),
             *(("event file", file) for file in self.event_files),
         ]
@@ -88,6 +93,7 @@ def summarize(
     feed: Sequence[FeedReport] = (),
     attempts: Sequence[AttemptReport] = (),
     steps: StepReport | None = None,
+    verdict: Verdict | None = None,
 ) -> RunReport:
     """Gives the report from what the nodes returned.
 
@@ -98,6 +104,7 @@ def summarize(
         log_dir: folder searched for event files.
         feed: of `cluster.feed_reports()`.
         attempts: of `cluster.attempts()`.
+        verdict: of `cluster.history()`.
         steps: of `cluster.step_report()`; left out where it has measured nothing, as on a single node.
 
     Raises:
@@ -124,6 +131,7 @@ def summarize(
         feed=tuple(feed),
         attempts=tuple(attempts),
         steps=steps if steps and any(node.steps for node in steps.nodes) else None,
+        verdict=verdict,
     )
 
 

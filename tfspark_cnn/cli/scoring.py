@@ -15,10 +15,11 @@ import typer
 from tfspark_cnn import log
 from tfspark_cnn.cli import java
 from tfspark_cnn.cli import spark as embedded
-from tfspark_cnn.cli.progress import ProgressLine, TrainingProgress, progress_line
+from tfspark_cnn.cli.progress import progress
 from tfspark_cnn.cli.saved_model import IMAGE, Wanted
 from tfspark_cnn.cli.tables import TableFormat
 from tfspark_cnn.config import ClusterConfig
+from tfspark_cnn.display.display import Display
 from tfspark_cnn.errors import ConfigError, SourceError, TFSparkError
 from tfspark_cnn.feed.columns import Column, Encoding, Resize
 
@@ -103,7 +104,7 @@ def parsed_shape(text: str) -> tuple[int, ...] | None:
 
 
 @contextmanager
-def scoring(master: str, *, debug: bool) -> Iterator[tuple[SparkSession, ProgressLine]]:
+def scoring(master: str, *, debug: bool) -> Iterator[tuple[SparkSession, Display]]:
     """Starts Spark, and stops it at the end.
 
     Args:
@@ -114,12 +115,11 @@ def scoring(master: str, *, debug: bool) -> Iterator[tuple[SparkSession, Progres
         ConfigError: there is no Java.
         TFSparkError: Spark failed.
     """
-    from rich.console import Console
 
     java.find()
     log.to_console(sys.stderr, level=logging.DEBUG if debug else logging.WARNING)
     with tempfile.TemporaryDirectory(prefix="tfspark-log-") as folder:
-        with progress_line(Console(stderr=True), TrainingProgress()) as line, translated():
+        with progress() as line, translated():
             line.phase("starting Spark")
             log_file = None if debug else Path(folder, "spark.log")
             with embedded.session(ClusterConfig(master=master), log_file=log_file) as spark:

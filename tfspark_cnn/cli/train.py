@@ -18,7 +18,7 @@ from tfspark_cnn import augmentation, log
 from tfspark_cnn import config as configuration
 from tfspark_cnn.cli import java
 from tfspark_cnn.cli import spark as embedded
-from tfspark_cnn.cli.progress import ProgressLine, TrainingProgress, progress_line
+from tfspark_cnn.cli.progress import progress
 from tfspark_cnn.cli.report import RunReport, summarize
 from tfspark_cnn.config import Config
 from tfspark_cnn.data import Source, source, storage
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
     from tfspark_cnn.data.task import ClassificationTask
+    from tfspark_cnn.display.display import Display
 
 # By name, since importing it would import TensorFlow.
 MAP_FUN = "tfspark_cnn.training.job:run"
@@ -74,7 +75,6 @@ def train(
         return
     java.find()
     folders = _folders(config)
-    log.to_console(sys.stderr, level=logging.DEBUG if debug else logging.WARNING)
     _show(_run(config, rows, folders, debug=debug), as_json=as_json)
 
 
@@ -93,16 +93,14 @@ def _show(report: RunReport, *, as_json: bool) -> None:
 
 
 def _run(config: Config, rows: Source, folders: _RunFolders, *, debug: bool) -> RunReport:
-    from rich.console import Console
-
-    progress = TrainingProgress()
-    with progress_line(Console(stderr=True), progress) as line:
-        line.phase("starting Spark")
+    with progress() as display:
+        log.to_console(sys.stderr, level=logging.DEBUG if debug else logging.WARNING)  # above what is redrawn
+        display.phase("starting Spark")
         with embedded.session(config.cluster, log_file=None if debug else folders.spark_log) as spark:
             training_rows, task = _loaded(spark, config, rows)
             with _saying_how_to_go_on(folders):
-                results, figures = _trained(spark, training_rows, task, folders=folders, line=line)
-    return summarize(results, images=progress.images, log_dir=folders.logs, **figures)
+                results, figures = _trained(spark, training_rows, task, folders=folders, display=display)
+    return summarize(results, images=display.view.images, log_dir=folders.logs, **figures)
 
 
 @contextmanager
@@ -143,14 +141,13 @@ def _loaded(spark: SparkSession, config: Config, rows: Source) -> tuple[DataFram
 
 
 def _trained(
-    spark: SparkSession, training_rows: DataFrame, task: ClassificationTask, *, folders: _RunFolders, line: ProgressLine
+    spark: SparkSession, training_rows: DataFrame, task: ClassificationTask, *, folders: _RunFolders, display: Display
 ) -> tuple[list[Any], dict[str, Any]]:
     """Gives what the nodes returned, and the figures of the cluster that `summarize` takes."""
     from tfspark_cnn import InputMode, TFCluster
 
     config = task.config
     nodes = config.cluster.num_workers + config.cluster.num_ps
-    line.phase(f"starting {nodes} node{'s' * (nodes != 1)}")
     run: Callable[..., Any] = TFCluster.run
     with run(
         spark,
@@ -166,10 +163,9 @@ def _trained(
         max_restarts=config.cluster.max_restarts,
         model_dir=str(folders.model),
         seed=config.train.seed,
+        progress=display,
     ) as cluster:
-        cluster.add_progress_listener(line.received)
-        line.phase("feeding")
         cluster.train(training_rows, num_epochs=config.train.epochs)
         results = cluster.shutdown()
     figures = {"timings": cluster.timings(), "feed": cluster.feed_reports(), "attempts": cluster.attempts()}
-    return results, figures | {"steps": cluster.step_report()}
+    return results, figures | {"steps": cluster.step_report(), "verdict": cluster.history().verdict()}

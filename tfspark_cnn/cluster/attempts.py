@@ -18,6 +18,7 @@ from tfspark_cnn.cluster.feed_job import FeedJob
 from tfspark_cnn.cluster.launcher import Launch
 from tfspark_cnn.cluster.node_plan import RunOptions
 from tfspark_cnn.cluster.node_task import NodeTask
+from tfspark_cnn.cluster.recorder import Recorder
 from tfspark_cnn.cluster.resending import Resending
 from tfspark_cnn.cluster.topology import Node, Role, Topology
 from tfspark_cnn.errors import ClusterError, ReservationTimeout
@@ -77,6 +78,7 @@ class Blueprint:
         on_driver: nodes that are processes of the driver's host.
         reservation_timeout_s: within which all nodes must be up.
         listeners: are called with what nodes report.
+        recorder: makes events of what nodes say.
     """
 
     spark: Any
@@ -88,12 +90,15 @@ class Blueprint:
     on_driver: tuple[Node, ...]
     reservation_timeout_s: float
     listeners: list[Callable[[dict[str, Any]], None]] = field(default_factory=list)
+    recorder: Recorder | None = None
 
     def attempt(self, number: int) -> Attempt:
         """Makes the coordinator of an attempt; nothing is started on executors yet."""
         secret = secrets.token_urlsafe(32)
         coordinator = _coordinator(self.spark, self.topology, secret)
         coordinator.feed_events = _feed_events(self.options.log_dir) if self.options.fed else None
+        if self.recorder is not None:
+            coordinator.observe = self.recorder.take
         for listener in self.listeners:
             coordinator.add_listener(listener)
         options = replace(self.options, attempt=number, coordinator=coordinator.location, secret=secret)

@@ -387,6 +387,7 @@ class NodeContext:
             own=own,
             rows_trained=lambda: self._feeds.rows_taken,
             rows_skipped=lambda: self._feeds.rows_skipped,
+            step_clock=self._feeds.clock,
             num_workers=len(self._plan.topology.trainers),
             session=self._checkpoints.session(checkpoints),
             checkpoints=checkpoints or _CHECKPOINTS,
@@ -461,7 +462,9 @@ class NodeContext:
         Args:
             **metrics: numbers, strings, or lists and dicts of them.
         """
-        self._link.send_latest("report", Report(self._link.node, metrics))
+        # The end of an epoch is told, however soon the next report comes.
+        key = ("report", metrics.get("epoch")) if metrics.get("epoch_end") else "report"
+        self._link.send_latest(key, Report(self._link.node, metrics))
 
     def barrier(self) -> None:
         """Waits until chief and all workers are here. Each of them must call it equally often."""

@@ -18,7 +18,17 @@ from pyarrow import flight
 
 from tfspark_cnn.cluster import liveness, messages, policy
 from tfspark_cnn.cluster.feed_events import FeedEvents
-from tfspark_cnn.cluster.messages import Alive, Consumed, Entered, Failed, Message, Received, Report, Restarting
+from tfspark_cnn.cluster.messages import (
+    Alive,
+    Consumed,
+    Entered,
+    Failed,
+    Message,
+    Received,
+    Report,
+    Restarting,
+    Vitals,
+)
 from tfspark_cnn.cluster.state import ClusterState
 from tfspark_cnn.cluster.topology import Topology
 from tfspark_cnn.errors import TFSparkError
@@ -77,6 +87,7 @@ class Coordinator:
     ) -> None:  # fmt: skip
         self.state = ClusterState(topology)
         self.feed_events: FeedEvents | None = None
+        self.observe: Callable[[Message], None] = lambda message: None
         self.job_ended = False
         self.job_failure: str | None = None
         self.succeeded: Callable[[int], None] = lambda number: None
@@ -97,7 +108,8 @@ class Coordinator:
     def handle(self, event: Message) -> None:
         """Applies a node's message."""
         with self._changed:
-            self.last_event_s = time.monotonic()
+            if not isinstance(event, Vitals):  # that a process is alive does not mean that anything moves
+                self.last_event_s = time.monotonic()
             if isinstance(event, Consumed | Received):
                 self._heard_s[type(event), event.node, event.feed] = self.last_event_s
             if isinstance(event, Restarting):
@@ -111,6 +123,7 @@ class Coordinator:
             self._changed.notify_all()
         for text in said:
             log.warning("%s", text)
+        self.observe(event)
         if isinstance(event, Entered) and any(one.node == event.node for one in self.state.replaced):
             self.succeeded(event.node)
         if isinstance(event, Report):

@@ -56,6 +56,15 @@ class Report(Message):
 
 
 @dataclass(frozen=True)
+class Vitals(Message):
+    """What a node's process uses: resident bytes, how busy its GPUs are on average, and the bytes in use there."""
+
+    memory_bytes: int | None = None
+    gpu_percent: float | None = None
+    gpu_bytes: int | None = None
+
+
+@dataclass(frozen=True)
 class Returned(Message):
     """map_fun has returned; the process waits to be let go. Its inbox has refused so many calls."""
 
@@ -372,7 +381,7 @@ _KINDS = {
         Reserved, Entered, Report, Returned, Failed, Exited, Arrived, Joining, Created, Position, Warned, Attached,
         Received, Consumed, Detached, Resumed, Saved, Evaluated, Asking, RunEnded, FeedOpened, ReceivedSeen,
         StepsReady, FeedComplete, ReaderAgreed, QueueClosed, CheckpointWritten, TrainingOver, StopTraining,
-        BarrierPassed, Restarting, TrainingEnded, Dismissed, Leave, Abort, Alive,
+        BarrierPassed, Restarting, TrainingEnded, Dismissed, Leave, Abort, Alive, Vitals,
     )
 }  # fmt: skip
 

@@ -34,6 +34,7 @@ from tfspark_cnn.feed.data_feed import DataFeed
 from tfspark_cnn.feed.inbox import Inbox
 from tfspark_cnn.feed.reader import Attachment, EpochReader, NodeFeed, Place, Progress, ReaderOptions, no_more_epochs
 from tfspark_cnn.feed.spill import SEGMENT_BYTES, Spill
+from tfspark_cnn.feed.step_clock import StepClock
 from tfspark_cnn.feed.stream_reader import StreamReader
 from tfspark_cnn.feed.train_rows import TrainRows
 
@@ -134,11 +135,13 @@ class NodeFeeds:
     """All feeds of a node. A ps or an evaluator has none; neither has a node in InputMode.TENSORFLOW.
 
     Attributes:
+        clock: of the steps that the training has taken.
         failure: the first error that a reader or the inbox met. TensorFlow wraps what a generator raises in an error
             of its own, so the process reports this one instead.
     """
 
     def __init__(self, plan: NodePlan, link: Link) -> None:
+        self.clock = StepClock()
         self.failure: TFSparkError | None = None
         self._plan, self._link = plan, link
         self._share = plan.topology.share_of(plan.node.number)
@@ -233,6 +236,7 @@ class NodeFeeds:
             progress=lambda progress: self._progress(name, progress),
             first_feed=queue.left,
             current=self._current_validation if name == VALIDATION_QUEUE else lambda index: index,
+            clock=self.clock if name == TRAIN_QUEUE else None,
         )
         queue.readers.add(reader)
         return reader

@@ -21,7 +21,7 @@ from typing import Any
 import cloudpickle
 
 from tfspark_cnn import env
-from tfspark_cnn.cluster import policy, ports, whole_imports
+from tfspark_cnn.cluster import policy, ports, vitals, whole_imports
 from tfspark_cnn.cluster.context import NodeContext, serve_variables
 from tfspark_cnn.cluster.link import Link
 from tfspark_cnn.cluster.messages import Abort, Entered, Leave, Returned
@@ -53,6 +53,8 @@ def _run(plan: NodePlan, result_fd: int) -> None:
     link.on(Abort, lambda message: _end_at_once(message.reason))
     link.on(Leave, lambda _: may_leave.set())
     link.open()
+    if not plan.runs:
+        vitals.tell(link, gpus=plan.gpus)
     leaving: list[Callable[[], None]] = []
     record = _outcome(plan, link, feeds, may_leave, leaving)
     feeds.map_fun_returned()

@@ -43,6 +43,7 @@ from tfspark_cnn.cluster.messages import (
     StopTraining,
     TrainingEnded,
     TrainingOver,
+    Vitals,
     Warned,
 )
 from tfspark_cnn.cluster.step_report import Paces
@@ -135,6 +136,9 @@ class ClusterState:
     def _report(self, event: Report) -> list[Message]:
         self.nodes[event.node].metrics = event.metrics
         return []
+
+    def _vitals(self, event: Vitals) -> list[Message]:
+        return []  # for who watches
 
     def _returned(self, event: Returned) -> list[Message]:
         self.nodes[event.node].returned, self.nodes[event.node].refused = True, event.refused
@@ -297,6 +301,7 @@ class ClusterState:
         Reserved: _reserved,
         Entered: _entered,
         Report: _report,
+        Vitals: _vitals,
         Returned: _returned,
         Exited: _exited,
         Failed: _failed,

@@ -22,21 +22,25 @@ from tfspark_cnn.cluster import (
     slots,
     streams,
     topology,
+    watching,
 )
 from tfspark_cnn.cluster.attempts import Attempt, AttemptReport, Blueprint, driver_address
 from tfspark_cnn.cluster.coordinator import Coordinator, addresses
 from tfspark_cnn.cluster.feed_report import FeedReport
+from tfspark_cnn.cluster.history import History
 from tfspark_cnn.cluster.launcher import Launch
 from tfspark_cnn.cluster.node_plan import Cache, RunOptions
 from tfspark_cnn.cluster.step_report import StepReport
 from tfspark_cnn.cluster.streams import MicroBatches, Streams
 from tfspark_cnn.cluster.train_feeds import TrainCall, TrainFeeds
+from tfspark_cnn.cluster.watching import Watching
 from tfspark_cnn.errors import (
     ClusterError,
     ClusterStopped,
     ConfigError,
     TFSparkError,
 )
+from tfspark_cnn.events.schema import Event
 from tfspark_cnn.feed.inference import Inference
 
 log = logging.getLogger(__name__)
@@ -71,7 +75,8 @@ class TFCluster:
 
     InputMode = InputMode
 
-    def __init__(self, blueprint: Blueprint, *, max_restarts: int = 0) -> None:
+    def __init__(self, blueprint: Blueprint, *, watching: Watching, max_restarts: int = 0) -> None:
+        self._watching = watching
         self._blueprint, self._spark, self._max_restarts = blueprint, blueprint.spark, max_restarts
         self._endings: list[restarts.Ending] = []
         self._attempts: list[AttemptReport] = []  # that have ended
@@ -87,11 +92,13 @@ class TFCluster:
         self._begin_attempt(1)
 
     def _begin_attempt(self, number: int) -> None:
+        cause = restarts.cause(self._endings[-1].error) if self._endings else ""
+        self._watching.recorder.begin_attempt(number, cause=cause)
         self._attempt = self._blueprint.attempt(number)
         self._feeds = TrainFeeds(self._attempt, reports=self._reports, timings=self._timings)
         self._started = False
         coordinator, launch = self._attempt.coordinator, self._attempt.launch
-        self._finalizer = weakref.finalize(self, _end, coordinator, launch)  # also runs when the program ends
+        self._finalizer = weakref.finalize(self, _end, coordinator, launch, self._watching)  # also at the program's end
 
     @property
     def _coordinator(self) -> Coordinator:
@@ -129,6 +136,7 @@ class TFCluster:
         cache_bytes: int | None = None,
         seed: int = 0,
         node_env: Mapping[str, str] | None = None,
+        progress: watching.Progress = watching.AUTO,
     ) -> TFCluster:
         """Reserves executors, starts a node on each, and returns when map_fun was entered on all.
 
@@ -164,6 +172,9 @@ class TFCluster:
                 nodes there; with `cache="none"`, 256 MiB.
             seed: of shuffling.
             node_env: environment variables for the nodes' processes.
+            progress: whether a live display shows epoch, step, metrics, speed, time left and a row for each node:
+                `"auto"`: in notebooks; True: also in a terminal, and as lines where there is none. `show_progress`
+                does so later. Whatever it is, events go into `log_dir` (`tfspark_cnn.events`).
 
         Raises:
             TopologyError: the numbers do not add up, or a role is unknown. Nothing was started; as below.
@@ -180,6 +191,7 @@ class TFCluster:
         fed = _input_mode(input_mode) is InputMode.SPARK
         cluster_arguments.check(reservation_timeout=reservation_timeout, tensorboard=tensorboard, log_dir=log_dir)
         cluster_arguments.check_restarts(max_restarts, model_dir)
+        watching.check(progress)
         payload = map_fun_payload.pickled(map_fun, tf_args)
         profile = resource_profile or application.gpu_profile(spark, gpu_counts if gpus_per_node is not None else {})
         on_driver = cluster_arguments.on_driver(plan) if driver_ps_nodes else ()
@@ -199,8 +211,13 @@ class TFCluster:
             release_port=release_port,
             extra_env=dict(node_env or {}),
         )
-        blueprint = Blueprint(spark, plan, options, payload, gpu_counts, profile, on_driver, reservation_timeout)
-        cluster = cls(blueprint, max_restarts=max_restarts)
+        watched = Watching.of(options, plan, progress=progress)
+        blueprint = Blueprint(
+            spark, plan, options, payload, gpu_counts, profile, on_driver, reservation_timeout,
+            recorder=watched.recorder,
+        )  # fmt: skip
+        with watched.ended_on_error():
+            cluster = cls(blueprint, watching=watched, max_restarts=max_restarts)
         cluster._surviving(lambda: None)
         if tensorboard:
             with cluster._cancelled_on_error():
@@ -252,6 +269,7 @@ class TFCluster:
             restarts.cause(error), len(self._endings) + 1, self._max_restarts + 1,
         )  # fmt: skip
         attempt.end(f"attempt {attempt.options.attempt} has failed")
+        self._watching.recorder.blame(error.node, restarts.cause(error))
         self._attempts.append(attempt.report(error=error, before=self._last))
         self._finalizer.detach()
         self._last = attempt
@@ -482,6 +500,7 @@ class TFCluster:
         """Ends all nodes at once. Harmless if the cluster has ended."""
         if self._stopped:
             return
+        self._watching.cancelled(reason)
         self._attempt.end(reason)
         self._close()
 
@@ -550,6 +569,31 @@ class TFCluster:
         """
         return list(self._reports)
 
+    def history(self) -> History:
+        """Gives what happened so far: metrics by epoch, pictures of them and of the run, and what bound it, in words.
+
+        Example:
+            >>> cluster.history().plot()                                   # doctest: +SKIP
+            >>> print(cluster.history().verdict())                         # doctest: +SKIP
+            input-bound: nodes stood still for rows 71% of the time ...
+        """
+        return History(self._watching.recorder.events())
+
+    def show_progress(self, where: watching.Progress = True) -> None:
+        """Shows the run live from here on, with what has happened before: in a cell, a terminal, or as lines.
+
+        Args:
+            where: as `progress` of `run`.
+
+        Raises:
+            ConfigError: it is none of these.
+        """
+        self._watching.show(where)
+
+    def events_path(self) -> str | None:
+        """Gives the file of events, or None without a local log_dir: `tfspark_cnn.events.read` reads it."""
+        return self._watching.recorder.path
+
     def evaluations(self) -> list[dict[str, Any]]:
         """Gives what evaluators found: `step`, `checkpoint` (its name), `metrics`, and whether it was `best` yet."""
         return [
@@ -581,6 +625,13 @@ class TFCluster:
         Those of the coordinator are counted at once, those of a node when its map_fun has returned.
         """
         return self._coordinator.refused
+
+    def add_event_listener(self, listener: Callable[[Event], None]) -> None:
+        """Calls `listener` with each `tfspark_cnn.events.Event`, those that have happened first, reports of steps too.
+
+        It is called from background threads, and should return soon.
+        """
+        self._watching.recorder.watch(listener)
 
     def add_progress_listener(self, listener: Callable[[dict[str, Any]], None]) -> None:
         """Calls `listener` with each `ctx.report(...)` of a node, as a dict with its name under `node`.
@@ -615,6 +666,7 @@ class TFCluster:
             yield
         except BaseException as error:
             if not self._stopped:
+                self._watching.failed(error)
                 self._cancel_quietly(error)
                 self._attempts.append(self._attempt.report(error=error, before=self._last))
             raise
@@ -632,7 +684,9 @@ class TFCluster:
         if self._tensorboard is not None:
             self._tensorboard.stop()
         self._finalizer.detach()
-        self._attempt.close()
+        with contextlib.ExitStack() as stack:
+            stack.callback(self._watching.end)  # what closing the attempt still brings is part of the run
+            self._attempt.close()
         if self.refused_calls:
             log.warning(
                 "%d calls to the coordinator or to nodes came without the secret of the cluster, or carried what no "
@@ -648,8 +702,10 @@ def _input_mode(value: int) -> InputMode:
         raise ConfigError(f"input_mode is {value!r}, expected InputMode.SPARK or InputMode.TENSORFLOW") from error
 
 
-def _end(coordinator: Coordinator, launch: Launch) -> None:
+def _end(coordinator: Coordinator, launch: Launch, watching: Watching) -> None:
     """Ends a cluster that nobody has shut down, when the program ends or the object is gone."""
     coordinator.abort("the driver's program has ended")
     coordinator.wait_job(timeout_s=2.0)
     coordinator.close()
+    watching.cancelled("the driver's program has ended")
+    watching.end()

@@ -105,6 +105,8 @@ class TrainFeeds:
         events = self._coordinator.feed_events
         if events is not None:
             events.feed(queue, self._reports[-1])
+        if (recorder := self._attempt.blueprint.recorder) is not None:
+            recorder.feed_ended(queue, self._reports[-1])
         self._coordinator.forget(f"{queue}-{int(number) - 2}")
 
     @contextlib.contextmanager
@@ -130,6 +132,8 @@ class TrainFeeds:
 
         self._coordinator.act(open_feed)
         feed, attempt = opened[0], self._attempt
+        if attempt.blueprint.recorder is not None:
+            attempt.blueprint.recorder.feed_began(feed, qname, how.get("train_epochs", num_epochs))
         feeder = Feeder(feed, attempt.resending.inboxes(), attempt.options.secret, schema)
         group, description = f"{attempt.launch.group}-{feed}", f"feed {feed} of {attempt.options.run_id}"
         job = FeedJob(attempt.blueprint.spark, data, feeder, group, description, self._fed)

@@ -24,6 +24,7 @@ from tfspark_cnn.feed.cache import ColumnReader, FeedStore
 from tfspark_cnn.feed.epochs import EpochPlan
 from tfspark_cnn.feed.origins import Origins
 from tfspark_cnn.feed.schema import Column, ResolvedColumn, TensorSpec
+from tfspark_cnn.feed.step_clock import StepClock
 
 log = logging.getLogger(__name__)
 
@@ -265,6 +266,7 @@ class EpochReader:
         progress: told after each batch; must not block.
         first_feed: i of the first feed to read.
         current: gives i of the feed to be read by a pass that begins now, from the i of the pass before.
+        clock: knows how far the training is, to tell which waits it felt.
     """
 
     def __init__(
@@ -277,7 +279,9 @@ class EpochReader:
         progress: Callable[[Progress], None],
         first_feed: int = 0,
         current: Callable[[int], int] = lambda index: index,
+        clock: StepClock | None = None,
     ) -> None:
+        self._clock, self._given = clock, 0  # steps of the pass whose rows were given out
         self.number = number
         self.options = options
         self.rows_taken = 0  # of the present feed
@@ -383,11 +387,12 @@ class EpochReader:
         reader = ColumnReader(feed.store, self._columns)
         arriving = index == 0 and feed.totals is None
         pieces = self._arriving(feed, reader, step) if arriving else self._planned(feed, reader, index, step)
-        taken = 0
+        taken, self._given = 0, step
         try:
             for steps, arrays in pieces:
                 self._check_rows(feed)
                 begun, step = step, step + steps
+                self._given = step
                 taken += len(arrays[0])
                 self.rows_taken += len(arrays[0])
                 feed.take(self.number, step - 1)
@@ -554,7 +559,10 @@ class EpochReader:
     # --- waiting -----------------------------------------------------------------------------------------------------
 
     def _wait(self, feed: NodeFeed, ready: Callable[[], bool], reason: Callable[[], str]) -> None:
-        self.waited_s += feed.store.await_rows(ready, reason, log.getChild(feed.name).info)
+        waited_s = feed.store.await_rows(ready, reason, log.getChild(feed.name).info)
+        self.waited_s += waited_s
+        if waited_s and self._clock is not None:
+            self._clock.waited(waited_s, given=self._given)
 
     def _is_planned(self, feed: NodeFeed) -> bool:
         return feed.totals is not None and self.number in feed.agreed

@@ -5,6 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -16,12 +20,27 @@ class TrainingSummary:
         fit_s: seconds that the last attempt trained.
         weights: how many the network has.
         attempts: what became of each attempt, in words.
+        verdict: what bound the training, and what to turn, in words.
     """
 
     history: Mapping[str, Sequence[float]] = field(default_factory=dict)
     fit_s: float = 0.0
     weights: int = 0
     attempts: Sequence[str] = ()
+    verdict: str = ""
+
+    def plot(self) -> Figure:
+        """Gives the metrics by epoch as a picture; those of validation beside those of training.
+
+        Raises:
+            ConfigError: there are none, or matplotlib is not installed.
+
+        Example:
+            >>> model.summary.plot().savefig("curves.png")                    # doctest: +SKIP
+        """
+        from tfspark_cnn.pictures.curves import draw
+
+        return draw(self.history)
 
     def first_epoch_without_a_loss(self) -> int | None:
         """Gives the first epoch, from 1 on, whose loss is NaN or infinite; None where there is none.

@@ -210,7 +210,8 @@ class NetworkTraining(TrainingParams):
             cluster.train(train, num_epochs=task.train.epochs, validation=validation)
             (found,) = (result for result in cluster.shutdown() if result is not None)
             attempts = [str(attempt) for attempt in cluster.attempts()]
-        training = TrainingSummary(found["history"], found["fit_s"], found["weights"], attempts)
+            verdict = str(cluster.history().verdict())
+        training = TrainingSummary(found["history"], found["fit_s"], found["weights"], attempts, verdict)
         if (epoch := training.first_epoch_without_a_loss()) is not None:
             log.warning("the loss is no number from epoch %d on; a lower learningRate may help", epoch)
         return found["network"], training

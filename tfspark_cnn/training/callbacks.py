@@ -18,7 +18,9 @@ import tensorflow as tf
 
 from tfspark_cnn.checkpoints.options import Checkpoints
 from tfspark_cnn.errors import ConfigError
+from tfspark_cnn.feed.step_clock import StepClock
 from tfspark_cnn.training.checkpointing import Checkpointing
+from tfspark_cnn.training.pace import pace_of
 from tfspark_cnn.training.resuming import Session
 
 log = logging.getLogger(__name__)
@@ -39,10 +41,15 @@ FILE_WORDS = frozenset(["file", "filename", "filepath", "path", "dir", "director
 
 
 class ProgressReporter(keras.callbacks.Callback):
-    """Reports `epoch`, `epochs`, `step`, `loss`, `images`, `skipped` and `epoch_end`, about five times a second.
+    """Reports where `fit` is, about five times a second and at the end of each epoch.
 
-    The loss is read from the tensor only when it is reported, since reading makes Python wait for the step. At the end
-    of an epoch it is the epoch's over all nodes; before, it is this node's own.
+    A report has `epoch`, `epochs`, `step`, `steps` (of an epoch, once it is known), `loss`, `metrics`, `images`,
+    `skipped`, `seconds` (of the epoch), `epoch_end`, and of all steps but the first of each epoch `timed_steps`,
+    `timed_s`, and `waited_s` of them without rows; on several nodes also `own_steps`, and `own_s` of them without
+    waiting for the gradients of others.
+
+    Metrics are read from their tensors only when they are reported, since reading makes Python wait for the step. At
+    the end of an epoch they are the epoch's over all nodes; before, they are this node's own.
 
     Attributes:
         images: rows this node had trained at the last report.
@@ -54,6 +61,7 @@ class ProgressReporter(keras.callbacks.Callback):
         *,
         rows_trained: Callable[[], int],
         rows_skipped: Callable[[], int] = lambda: 0,
+        step_clock: StepClock | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Keeps the two ends.
@@ -62,21 +70,34 @@ class ProgressReporter(keras.callbacks.Callback):
             report: takes the metrics by keyword; must neither block nor raise.
             rows_trained: gives how many rows this node has trained since the start.
             rows_skipped: gives how many rows it has left out, as their images cannot be decoded.
+            step_clock: told of each step; knows how long the rows were waited for.
             clock: seconds that only grow.
         """
         super().__init__()
         self._report = report
         self._rows_trained, self._rows_skipped = rows_trained, rows_skipped
+        self._step_clock = step_clock or StepClock()
         self._clock = clock
         self._due_s = clock()
         self._epoch = 0
         self._step = self._base = self._first = 0
+        self._steps: int | None = None
+        self._epoch_began_s = self._last_s = self._timed_from_s = self._waited_from_s = 0.0
+        self._fresh = True
+        self._own_before = (0, 0.0)
+        self._timed = (0, 0.0, 0.0)  # of the epochs before: steps, seconds, seconds without rows
         self.images = 0
+
+    def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
+        """Lets what is measured of this fit begin here."""
+        self._own_before, self._timed, self._fresh = self._own(), (0, 0.0, 0.0), True
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Starts the count of steps anew."""
         self._epoch, self._first, self._base = epoch + 1, self._base, 0
-        self._step = self._first
+        self._step, self._fresh = self._first, True
+        self._epoch_began_s = self._last_s = self._clock()
+        self._step_clock.steps, self._step_clock.ended_s = self._step, self._last_s
 
     def starts_at(self, step: int) -> None:
         """Lets the steps of the first epoch count from those that were trained before."""
@@ -84,27 +105,69 @@ class ProgressReporter(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Reports if the last report is long enough ago."""
-        self._step = self._first + batch + 1
-        if self._clock() >= self._due_s:
+        self._last_s = now_s = self._clock()
+        self._step = self._step_clock.steps = self._first + batch + 1
+        self._step_clock.ended_s = now_s
+        if self._fresh:
+            self._fresh = False
+            self._timed_from_s, self._waited_from_s = now_s, self._step_clock.starved_s
+        if now_s >= self._due_s:
             self._send(logs, epoch_end=False)
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Reports always, so that no epoch is missing in what the driver shows."""
+        self._timed, self._steps = self._timed_so_far(), self._step or self._steps
+        self._fresh = True
         self._send(logs, epoch_end=True)
+
+    def _timed_so_far(self) -> tuple[int, float, float]:
+        if self._fresh:
+            return self._timed
+        steps, seconds, waited_s = self._timed
+        return (
+            steps + max(0, self._step - self._first - 1),
+            seconds + self._last_s - self._timed_from_s,
+            waited_s + self._step_clock.starved_s - self._waited_from_s,
+        )
+
+    def _own(self) -> tuple[int, float]:
+        strategy = getattr(self.model, "distribute_strategy", None)
+        pace = None if strategy is None else pace_of(strategy)
+        return pace.own if pace is not None else (0, 0.0)
 
     def _send(self, logs: Mapping[str, Any] | None, *, epoch_end: bool) -> None:
         self._due_s = self._clock() + 1 / REPORTS_PER_S
         self.images = self._rows_trained()
-        loss = (logs or {}).get("loss")
+        metrics = _scalars(logs or {})
+        steps, seconds, waited_s = self._timed_so_far()
+        own = [now - before for now, before in zip(self._own(), self._own_before, strict=True)]
         self._report(
             epoch=self._epoch,
             epochs=int((self.params or {}).get("epochs") or self._epoch),
             step=self._step,
-            loss=None if loss is None else float(loss),
+            steps=self._steps or (self.params or {}).get("steps"),
+            loss=metrics.get("loss"),
+            metrics=metrics,
             images=self.images,
             skipped=self._rows_skipped(),
+            seconds=self._clock() - self._epoch_began_s,
+            timed_steps=steps,
+            timed_s=seconds,
+            waited_s=waited_s,
+            own_steps=own[0],
+            own_s=own[1],
             epoch_end=epoch_end,
         )
+
+
+def _scalars(logs: Mapping[str, Any]) -> dict[str, float]:
+    found = {}
+    for name, value in logs.items():
+        try:
+            found[name] = float(value)
+        except (TypeError, ValueError):  # a metric of the user's own, as one number for each class
+            continue
+    return found
 
 
 class TerminateTogetherOnNaN(keras.callbacks.TerminateOnNaN):
@@ -154,6 +217,7 @@ def callbacks(
     rows_skipped: Callable[[], int] = lambda: 0,
     own: Iterable[keras.callbacks.Callback] = (),
     node: str = "chief:0",
+    step_clock: StepClock | None = None,
     num_workers: int = 1,
     session: Session | None = None,
     checkpoints: Checkpoints | None = None,
@@ -168,6 +232,7 @@ def callbacks(
         rows_skipped: gives how many rows it has left out, as their images cannot be decoded.
         own: the caller's; those that write files are left out on all nodes but the chief.
         node: role and index of this node; names its folder of event files.
+        step_clock: told of each step, so that waits for rows are known.
         num_workers: how many nodes train.
         session: of checkpoints; None: there are none.
         checkpoints: when to save, and what to keep.
@@ -182,7 +247,9 @@ def callbacks(
         own = [_for_several_nodes(one) for one in own]
         _warn_of_files(own)
     kept = [one for one in own if is_chief or not isinstance(one, WRITERS)]
-    progress = ProgressReporter(report, rows_trained=rows_trained, rows_skipped=rows_skipped)
+    progress = ProgressReporter(
+        report, rows_trained=rows_trained, rows_skipped=rows_skipped, step_clock=step_clock
+    )  # fmt: skip
     ours: list[keras.callbacks.Callback] = [progress]
     if is_chief and log_dir and not any(isinstance(one, keras.callbacks.TensorBoard) for one in kept):
         ours.append(_event_files(log_dir, node))

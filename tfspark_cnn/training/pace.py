@@ -92,6 +92,12 @@ class Pace:
         """Steps of the present epoch so far."""
         return self._now().step
 
+    @property
+    def own(self) -> tuple[int, float]:
+        """Steps that were measured so far, and seconds of them that this node did not wait for gradients of others."""
+        now = self._now()
+        return now.measured, now.own_s
+
     def enter(self, what: str, *, epoch: int = 0) -> None:
         """Takes note that a call begins; `epoch` is the one before its first."""
         self._position = self._now(call=self._position.call + 1, inside=what, epoch=epoch, step=0)
