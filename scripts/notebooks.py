@@ -56,7 +56,7 @@ def page(notebook: Any, name: str) -> tuple[str, dict[str, bytes]]:
         for output in cell.outputs:
             png = output.get("data", {}).get("image/png")
             if png is None:
-                parts.append(fenced(text_of(output), "text"))
+                parts.append(html_of(output) or fenced(text_of(output), "text"))
                 continue
             cover = COVER in cell.metadata.get("tags", []) and f"{name}.png" not in pictures
             file = f"{name}.png" if cover else f"{name}-{len(pictures) + 1}.png"
@@ -73,6 +73,11 @@ def fenced(text: str, language: str) -> str:
 def linked(markdown: str) -> str:
     """Gives markdown of a notebook with its links as they are seen from the page."""
     return re.sub(r"\(([\w-]+)\.ipynb\)", r"(\1.md)", markdown).replace("](../docs/", "](../")
+
+
+def html_of(output: Any) -> str:
+    """Gives an output as HTML where it has any, as the display of a run has."""
+    return output.get("data", {}).get("text/html", "").strip()
 
 
 def text_of(output: Any) -> str:

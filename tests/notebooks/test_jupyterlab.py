@@ -57,7 +57,8 @@ def jupyterlab(folder: Path) -> Iterator[str]:
 
 
 def run_all_cells(page: Page) -> None:
-    page.locator(".jp-NotebookPanel-toolbar .jp-Toolbar-kernelStatus, .jp-Notebook-ExecutionIndicator").first.wait_for()
+    # Before, it would ask which kernel to take.
+    page.locator("#jp-main-statusbar").get_by_text("Python 3 (ipykernel) | Idle").wait_for(timeout=START_S * 1000)
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
     page.wait_for_function(OVER, timeout=RUN_MS)
