@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import subprocess
@@ -118,6 +119,23 @@ def test_the_page_of_a_notebook_has_what_is_in_it_and_pictures_that_are_there(pa
     assert sorted(shown) == sorted(one.name for one in PAGES.glob(f"{path.stem}*.png")), "no more, and no less"
     assert f"{path.stem}.png" in shown, "one is for the index"
     assert WORRYING.findall(page) == []
+
+
+def test_a_page_shows_code_outputs_and_pictures_as_seen_from_its_folder() -> None:
+    v4 = nbformat.v4
+    png = {"image/png": base64.b64encode(b"dots").decode()}
+    drawn = v4.new_code_cell(
+        "plot()", outputs=[v4.new_output("display_data", png), v4.new_output("stream", text="ok\n")]
+    )
+    cover = v4.new_code_cell("1 + 1", metadata={"tags": ["cover"]}, outputs=[v4.new_output("display_data", png)])
+    told = v4.new_output("execute_result", {"text/plain": "\x1b[31m2\x1b[39m"})
+    text = v4.new_markdown_cell("# Why?\n\n[next](02-b.ipynb), ![nodes](../docs/cluster.svg)")
+    cells = [text, drawn, cover, v4.new_code_cell("2", outputs=[told])]
+    page, pictures = pages_of_notebooks.page(v4.new_notebook(cells=cells), "01-a")
+    assert pictures == {"01-a-1.png": b"dots", "01-a.png": b"dots"}
+    assert "[next](02-b.md), ![nodes](../cluster.svg)" in page
+    assert "```python\nplot()\n```\n\n![Why?](01-a-1.png)\n\n```text\nok\n```" in page
+    assert page.endswith("![Why?](01-a.png)\n\n```python\n2\n```\n\n```text\n2\n```\n")
 
 
 def test_the_indexes_are_those_of_the_notebooks_and_their_links_lead_somewhere() -> None:
