@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-import os
+import base64
+import json
 import re
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-import jvm
+import kernels
 import nbformat
 import psutil
 import pytest
 
+from scripts import notebooks as pages_of_notebooks
+
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+WITHOUT_JUPYTERLAB = [path for path in NOTEBOOKS if path.stem != kernels.IN_JUPYTERLAB]
+PAGES = ROOT / "docs" / "notebooks"
+WORRYING = re.compile(r"Traceback|\bWARN(?:ING)?\b|\bERROR\b|\w*Warning\b|ename|[^\w]Error:")
 
 pytestmark = [pytest.mark.timeout(240), pytest.mark.beside]
 
@@ -25,7 +31,7 @@ import sys, nbformat
 from nbclient import NotebookClient
 notebook = nbformat.read(sys.argv[1], as_version=4)
 NotebookClient(notebook, timeout=180, kernel_name="python3", resources={"metadata": {"path": sys.argv[2]}}).execute()
-print("DONE", sum(cell.cell_type == "code" for cell in notebook.cells))
+nbformat.write(notebook, sys.argv[3])
 """
 
 INTERRUPT = """
@@ -73,16 +79,10 @@ finally:
 """
 
 
-def kernel_of_this_environment(tmp_path: Path) -> dict[str, str]:
-    """Variables by which Jupyter finds a kernel that is the interpreter of these tests, and no other."""
-    spark = {"SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_SUBMIT_ARGS": jvm.submit_arguments(jvm.options())}
-    return {**os.environ, "JUPYTER_PATH": str(tmp_path), "JUPYTER_PREFER_ENV_PATH": "1", **spark}
-
-
 def run(tmp_path: Path, program: str, *arguments: str) -> str:
     done = subprocess.run(
         [sys.executable, "-c", program, *arguments],
-        env=kernel_of_this_environment(tmp_path),
+        env=kernels.environment(tmp_path),
         capture_output=True,
         text=True,
         timeout=220,
@@ -92,9 +92,14 @@ def run(tmp_path: Path, program: str, *arguments: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_notebook_runs_from_top_to_bottom(path: Path, tmp_path: Path) -> None:
-    assert re.search(r"^DONE \d+$", run(tmp_path, RUN, str(path), str(tmp_path)), re.MULTILINE)
+@pytest.mark.parametrize("path", WITHOUT_JUPYTERLAB, ids=lambda path: path.stem)
+def test_a_notebook_runs_from_top_to_bottom_and_shows_nothing_to_worry_about(path: Path, tmp_path: Path) -> None:
+    run(tmp_path, RUN, str(path), str(tmp_path), str(tmp_path / "executed.ipynb"))
+    code = [cell for cell in nbformat.read(tmp_path / "executed.ipynb", as_version=4).cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
+    said = "\n".join(json.dumps(output) for cell in code for output in cell.outputs)
+    assert WORRYING.findall(said) == []
+    assert '"image/png"' in said, "there is something to look at"
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -103,7 +108,48 @@ def test_a_notebook_is_stored_without_outputs_and_asks_a_question(path: Path) ->
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert all(not cell.outputs and cell.execution_count is None for cell in code)
     assert notebook.cells[0].source.splitlines()[0].endswith("?")
-    assert path.name in (ROOT / "notebooks" / "README.md").read_text()
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_the_page_of_a_notebook_has_what_is_in_it_and_pictures_that_are_there(path: Path) -> None:
+    page, notebook = (PAGES / f"{path.stem}.md").read_text(), nbformat.read(path, as_version=4)
+    parts = [pages_of_notebooks.linked(c.source) if c.cell_type == "markdown" else c.source for c in notebook.cells]
+    assert [part for part in parts if part not in page] == [], "run: python -m scripts.notebooks"
+    shown = re.findall(r"\]\(([^)]+\.png)\)", page)
+    assert sorted(shown) == sorted(one.name for one in PAGES.glob(f"{path.stem}*.png")), "no more, and no less"
+    assert f"{path.stem}.png" in shown, "one is for the index"
+    assert WORRYING.findall(page) == []
+
+
+def test_a_page_shows_code_outputs_and_pictures_as_seen_from_its_folder() -> None:
+    v4 = nbformat.v4
+    png = {"image/png": base64.b64encode(b"dots").decode()}
+    drawn = v4.new_code_cell(
+        "plot()", outputs=[v4.new_output("display_data", png), v4.new_output("stream", text="ok\n")]
+    )
+    cover = v4.new_code_cell("1 + 1", metadata={"tags": ["cover"]}, outputs=[v4.new_output("display_data", png)])
+    told = v4.new_output("execute_result", {"text/plain": "\x1b[31m2\x1b[39m"})
+    text = v4.new_markdown_cell("# Why?\n\n[next](02-b.ipynb), ![nodes](../docs/cluster.svg)")
+    cells = [text, drawn, cover, v4.new_code_cell("2", outputs=[told])]
+    page, pictures = pages_of_notebooks.page(v4.new_notebook(cells=cells), "01-a")
+    assert pictures == {"01-a-1.png": b"dots", "01-a.png": b"dots"}
+    assert "[next](02-b.md), ![nodes](../cluster.svg)" in page
+    assert "```python\nplot()\n```\n\n![Why?](01-a-1.png)\n\n```text\nok\n```" in page
+    assert page.endswith("![Why?](01-a.png)\n\n```python\n2\n```\n\n```text\n2\n```\n")
+
+
+def test_the_indexes_are_those_of_the_notebooks_and_their_links_lead_somewhere() -> None:
+    for folder, links, pictures in ((PAGES, ".md", ""), (ROOT / "notebooks", ".ipynb", "../docs/notebooks/")):
+        index = (folder / "README.md").read_text()
+        assert index == pages_of_notebooks.index(links=links, pictures=pictures), "run: python -m scripts.notebooks"
+        targets = re.findall(r"\]\(([^)]+)\)", index)
+        assert len(targets) >= 3 * len(NOTEBOOKS) and [one for one in targets if not (folder / one).exists()] == []
+
+
+def test_links_of_notebooks_and_of_their_pages_lead_somewhere() -> None:
+    for path in (*NOTEBOOKS, *PAGES.glob("*.md")):
+        targets = re.findall(r"\]\(((?!http)[^)#]+)[)#]", path.read_text())
+        assert [one for one in targets if not (path.parent / one).exists()] == [], path.name
 
 
 def test_an_interrupted_cell_ends_its_nodes_and_the_next_cell_works(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from tfspark_cnn import env
 from tfspark_cnn.config import ClusterConfig
+from tfspark_cnn.embedded import output_to
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -56,7 +56,7 @@ def session(cluster: ClusterConfig, *, log_file: Path | None) -> Iterator[SparkS
     for name, value in settings(cluster).items():
         builder = builder.config(name, value)
     with ExitStack() as stack:
-        with _output_to(log_file), _ctrl_c_held_back():
+        with output_to(log_file), _ctrl_c_held_back():
             spark = builder.getOrCreate()
             stack.callback(_stop, spark)
             # PySpark's own handler talks to the JVM over the connection that is in use when Ctrl-C comes, and fails.
@@ -96,31 +96,3 @@ def _stop(spark: SparkSession) -> None:
     # After Ctrl-C the JVM may be gone before us; the first error must not be replaced by that.
     with suppress(Exception):
         spark.stop()
-
-
-@contextmanager
-def _output_to(file: Path | None) -> Iterator[None]:
-    """Lets processes that are started meanwhile write to a file.
-
-    The JVM, and the nodes below it, inherit the descriptors they are started with; this process gets its own back.
-    """
-    if file is None:
-        yield
-        return
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with ExitStack() as stack:
-        target = stack.enter_context(file.open("ab"))
-        for descriptor in (1, 2):
-            stack.callback(_restore, os.dup(descriptor), descriptor)
-        sys.stdout.flush()
-        sys.stderr.flush()
-        for descriptor in (1, 2):
-            os.dup2(target.fileno(), descriptor)
-        yield
-
-
-def _restore(saved: int, descriptor: int) -> None:
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os.dup2(saved, descriptor)
-    os.close(saved)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import pytest
 
 from tfspark_cnn.cli import spark
@@ -38,19 +35,3 @@ def test_spark_local_ip_is_respected(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_another_master_keeps_its_own_addresses() -> None:
     assert "spark.driver.bindAddress" not in spark.settings(ClusterConfig(master="yarn"))
-
-
-def test_what_children_write_meanwhile_goes_to_the_file(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    file = tmp_path / "deep" / "spark.log"
-    with spark._output_to(file):
-        os.write(1, b"out\n")
-        os.write(2, b"err\n")
-    os.write(1, b"after\n")
-    assert file.read_text() == "out\nerr\n"
-    assert capfd.readouterr().out == "after\n"
-
-
-def test_without_a_file_everything_stays_where_it_is(capfd: pytest.CaptureFixture[str]) -> None:
-    with spark._output_to(None):
-        os.write(1, b"seen\n")
-    assert capfd.readouterr().out == "seen\n"
