@@ -16,6 +16,7 @@ from tfspark_cnn.cli.data import data
 from tfspark_cnn.cli.evaluate import evaluate
 from tfspark_cnn.cli.export import export
 from tfspark_cnn.cli.predict import predict
+from tfspark_cnn.cli.tensorboard import tensorboard
 from tfspark_cnn.cli.train import train
 from tfspark_cnn.cli.version import version
 from tfspark_cnn.errors import ConfigError, TFSparkError
@@ -33,6 +34,7 @@ app.command("export")(export)
 app.command("evaluate")(evaluate)
 app.command("predict")(predict)
 app.command("data")(data)
+app.command("tensorboard")(tensorboard)
 app.command("version")(version)
 
 
