@@ -20,6 +20,7 @@ from tfspark_cnn.cluster.node_plan import RunOptions
 from tfspark_cnn.cluster.node_task import NodeTask
 from tfspark_cnn.cluster.resending import Resending
 from tfspark_cnn.cluster.topology import Node, Role, Topology
+from tfspark_cnn.data import storage
 from tfspark_cnn.errors import ClusterError, ReservationTimeout
 
 log = logging.getLogger(__name__)
@@ -93,7 +94,7 @@ class Blueprint:
         """Makes the coordinator of an attempt; nothing is started on executors yet."""
         secret = secrets.token_urlsafe(32)
         coordinator = _coordinator(self.spark, self.topology, secret)
-        coordinator.feed_events = _feed_events(self.options.log_dir) if self.options.fed else None
+        coordinator.feed_events = _feed_events(self.options.log_dir)
         for listener in self.listeners:
             coordinator.add_listener(listener)
         options = replace(self.options, attempt=number, coordinator=coordinator.location, secret=secret)
@@ -211,5 +212,6 @@ def _coordinator(spark: Any, plan: Topology, secret: str) -> Coordinator:
 
 
 def _feed_events(log_dir: str | None) -> FeedEvents | None:
-    """Gives the writer of the feed's figures; event files on remote storage are not appended to."""
-    return FeedEvents(log_dir) if log_dir and "://" not in log_dir else None
+    """Gives the writer of the figures of feed and steps; event files on remote storage are not appended to."""
+    folder = storage.local_path(log_dir) if log_dir else None
+    return FeedEvents(folder) if folder else None

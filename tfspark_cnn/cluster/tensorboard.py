@@ -1,4 +1,4 @@
-"""TensorBoard beside a cluster, or for a finished run: a process of this host that ends with the one that started it."""
+"""TensorBoard beside a cluster, or for a finished run: a process that ends with the one that started it."""
 
 from __future__ import annotations
 
@@ -219,5 +219,6 @@ def _unusable(host: str, port: int, error: OSError) -> TFSparkError:
     if error.errno in (errno.EACCES, errno.EPERM):
         return ClusterError(f"port {port} is not for you: {error.strerror}", hint="pass a port from 1024 on")
     return ClusterError(
-        f"cannot listen on {host!r}: {error.strerror or error}", hint="pass an address of this host; 0.0.0.0: all of them"
+        f"cannot listen on {host!r}: {error.strerror or error}",
+        hint="pass an address of this host; 0.0.0.0: all of them",
     )

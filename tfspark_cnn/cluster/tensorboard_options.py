@@ -45,7 +45,9 @@ class TensorBoardOptions:
     def __post_init__(self) -> None:
         """Refuses what TensorBoard would not serve at."""
         if self.host is not None and (not isinstance(self.host, str) or not re.fullmatch(r"[\w.:\[\]-]+", self.host)):
-            raise ConfigError(f"host of TensorBoard is {self.host!r}, expected a name or an address", hint="0.0.0.0: all")
+            raise ConfigError(
+                f"host of TensorBoard is {self.host!r}, expected a name or an address", hint="0.0.0.0: all"
+            )
         whole = isinstance(self.port, int) and not isinstance(self.port, bool)
         if self.port is not None and not (whole and 0 <= self.port <= 65535):
             raise ConfigError(f"port of TensorBoard is {self.port!r}, expected 0 to 65535", hint="pass 6006; 0: any")

@@ -52,8 +52,8 @@ def planned(found: Iterable[Seen], copied: Mapping[str, Seen], *, limit_bytes: i
 
     Example:
         >>> old, new = Seen("a", 6, 1), Seen("b", 6, 2)
-        >>> planned([old, new], {}, limit_bytes=10)
-        Plan(copied=(Seen(path='b', size_bytes=6, changed_ns=2),), left_out=(Seen(path='a', size_bytes=6, changed_ns=1),))
+        >>> [one.path for one in planned([old, new], {}, limit_bytes=10).left_out]
+        ['a']
     """
     wanted, left_out, room = [], [], limit_bytes
     for one in sorted(found, key=lambda seen: (-seen.changed_ns, seen.path)):

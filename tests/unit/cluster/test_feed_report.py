@@ -125,7 +125,7 @@ def test_event_files_hold_each_epoch_of_each_node(tmp_path: Path) -> None:
     events.feed("input", REPORT)
     events.close()
     events.epoch("chief:0", "input", Consumed(0, "input-2", 0, 2, 0, 0, 2.0, 14), None)  # comes too late
-    chief = scalars(tmp_path / "logs" / "feed" / "chief-0")
+    chief = scalars(tmp_path / "logs" / "nodes" / "chief-0")
     first = {"feed/input/rows": 10, "feed/input/waited_s": 0.5, "feed/input/received_MiB": 3, "feed/input/held_s": 0.25}
     assert chief == [(1, first), (2, first), (3, {"feed/input/rows": 7, "feed/input/waited_s": 2})]
-    assert scalars(tmp_path / "logs" / "feed" / "spark")[0][1]["feed/input/source_s"] == 3
+    assert scalars(tmp_path / "logs" / "nodes" / "feeders")[0][1]["feed/input/source_s"] == 3
