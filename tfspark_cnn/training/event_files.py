@@ -15,6 +15,7 @@ import keras
 import tensorflow as tf
 
 from tfspark_cnn.cluster.event_options import EventOptions, next_point_s
+from tfspark_cnn.training.layer_graph import layer_graph
 from tfspark_cnn.training.sample_images import FirstBatch
 
 log = logging.getLogger(__name__)
@@ -54,7 +55,10 @@ class EventFiles(keras.callbacks.TensorBoard):
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         """Writes the graph of the layers."""
         super().on_train_begin(logs)
-        self._write_keras_model_summary()
+        graph = layer_graph(self.model)
+        if graph is not None:
+            with self._train_writer.as_default(step=0):
+                tf.summary.graph(graph)
         self._began_s = self._due_s = self._point_s = self._clock()
         self._before: int | None = None  # steps before this call's first
         self._point = self._ended = self._in_epoch = 0  # steps of this call
