@@ -24,8 +24,6 @@ from tfspark_cnn.errors import ConfigError, did_you_mean
 
 Scalar: TypeAlias = str | int | float | bool
 
-_STEPS = re.compile(r"|[1-9]\d*(,[1-9]\d*)?")
-
 
 class Optimizer(StrEnum):
     """The optimizers a configuration can name; each is the Keras optimizer of that name."""
@@ -70,6 +68,13 @@ def _not_negative(default: float) -> Any:
 
 def _part(default: float) -> Any:
     return _setting(default, "a number from 0 on and below 1", lambda value: 0 <= value < 1)
+
+
+def _are_steps(text: str) -> bool:
+    if not re.fullmatch(r"|[1-9]\d*(,[1-9]\d*)?", text):
+        return False
+    first, _, last = text.partition(",")
+    return not last or int(first) <= int(last)
 
 
 def _text(default: str) -> Any:
@@ -254,7 +259,7 @@ class OutputConfig(_Table):
     tensorboard_host: str = _setting("", "a text", lambda value: True)
     tensorboard_port: int = _setting(6006, "a port", lambda value: 0 <= value <= 65535)
     images: int = _setting(0, "a whole number from 0 to 100", lambda value: 0 <= value <= 100)
-    profile: str = _setting("", 'a text as "10,20"', lambda value: bool(_STEPS.fullmatch(value)))
+    profile: str = _setting("", 'a text as "10,20"', lambda value: _are_steps(value))
 
 
 @dataclass(frozen=True)

@@ -16,12 +16,12 @@ from tfspark_cnn.cluster.driver_nodes import DriverNodes
 from tfspark_cnn.cluster.feed_events import FeedEvents
 from tfspark_cnn.cluster.feed_job import FeedJob
 from tfspark_cnn.cluster.launcher import Launch
+from tfspark_cnn.cluster.node_events import NodeEvents
 from tfspark_cnn.cluster.node_plan import RunOptions
 from tfspark_cnn.cluster.node_task import NodeTask
 from tfspark_cnn.cluster.resending import Resending
 from tfspark_cnn.cluster.topology import Node, Role, Topology
-from tfspark_cnn.data import storage
-from tfspark_cnn.errors import ClusterError, ReservationTimeout
+from tfspark_cnn.errors import ClusterError, ReservationTimeout, SourceError
 
 log = logging.getLogger(__name__)
 
@@ -212,6 +212,11 @@ def _coordinator(spark: Any, plan: Topology, secret: str) -> Coordinator:
 
 
 def _feed_events(log_dir: str | None) -> FeedEvents | None:
-    """Gives the writer of the figures of feed and steps; event files on remote storage are not appended to."""
-    folder = storage.local_path(log_dir) if log_dir else None
-    return FeedEvents(folder) if folder else None
+    """Gives the writer of the figures of feed and steps, or None where they cannot be written."""
+    events = NodeEvents(log_dir)
+    try:
+        folder = events.folder()
+    except SourceError as error:  # figures are not worth a run
+        log.warning("the figures of feed and steps cannot be written: %s", error.message)
+        return None
+    return FeedEvents(folder, closed=events.close) if folder else None

@@ -19,6 +19,7 @@ from tfspark_cnn.cluster.event_options import EventOptions
 from tfspark_cnn.cluster.link import Link
 from tfspark_cnn.cluster.messages import Arrived, BarrierPassed, Dismissed, Joining, Report, TrainingEnded
 from tfspark_cnn.cluster.node_checkpoints import NodeCheckpoints
+from tfspark_cnn.cluster.node_events import NodeEvents
 from tfspark_cnn.cluster.node_feeds import NodeFeeds
 from tfspark_cnn.cluster.node_plan import NodePlan
 from tfspark_cnn.cluster.ports import HeldPort
@@ -83,6 +84,7 @@ class NodeContext:
         self._checkpoints = NodeCheckpoints(plan, link, feeds)
         self._plan = plan
         self._first: FirstBatch | None = None
+        self._events = NodeEvents(self.log_dir)
         self._dismissed = threading.Event()
         link.on(Dismissed, lambda _: self._dismissed.set())
 
@@ -185,7 +187,7 @@ class NodeContext:
         chief = ChiefEnd(
             self.report,
             fed=self._plan.options.fed,
-            log_dir=self.log_dir,
+            log_dir=self._events.folder(),
             checkpoints=self._checkpoints.by_epochs() if self.model_dir else None,
             wants_stop=self._checkpoints.stops,
         )
@@ -409,7 +411,7 @@ class NodeContext:
             self.report,
             node=f"{self.job_name}-{self.task_index}",
             is_chief=self.is_chief,
-            log_dir=self.log_dir,
+            log_dir=self._events.folder() if self.is_chief else None,
             own=own,
             rows_trained=lambda: self._feeds.rows_taken,
             rows_skipped=lambda: self._feeds.rows_skipped,
@@ -452,13 +454,14 @@ class NodeContext:
             raise ConfigError(f"patience is {patience!r}, expected 1 or more", hint="leave it out to train to the end")
         from tfspark_cnn.training.evaluator import Evaluator
 
+        folder = self._events.folder()
         evaluator = Evaluator(
             model,
             CheckpointStore(self.model_dir),
             monitor=monitor,
             patience=patience,
             tell=self._checkpoints.scored,
-            log_dir=f"{self.log_dir}/evaluator-{self.task_index}" if self.log_dir else None,
+            log_dir=f"{folder}/evaluator-{self.task_index}" if folder else None,
         )
         return evaluator.run(self._checkpoints.as_written(), data)
 
@@ -478,6 +481,7 @@ class NodeContext:
     def finish(self) -> None:
         """Called when map_fun has returned: everything that it wanted to keep is written."""
         self._checkpoints.flush()
+        self._events.close()
 
     def leave(self) -> None:
         """Called when all nodes have returned: the run came to its end."""

@@ -31,9 +31,17 @@ class FeedEvents:
     Args:
         log_dir: a local folder; the files go to `<log_dir>/nodes/<node>`.
         clock: seconds that only grow.
+        closed: called when nothing more is written.
     """
 
-    def __init__(self, log_dir: str, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        log_dir: str,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        closed: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._tell_closed = closed
         self._clock, self._paces = clock, dict[str, _Pace]()
         self._folder = Path(log_dir) / FOLDER
         self._lock = threading.Lock()
@@ -80,6 +88,7 @@ class FeedEvents:
             for file in self._files.values():
                 file.close()
             self._files.clear()
+        self._tell_closed()
 
     def _next(self, run: str, queue: str) -> int:
         step = self._steps[run, queue] = self._steps.get((run, queue), 0) + 1

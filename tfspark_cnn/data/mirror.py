@@ -124,6 +124,12 @@ class Mirror:
         return before.size_bytes if before and grows and isinstance(target, pafs.LocalFileSystem) else 0
 
 
+def _make(uri: str) -> None:
+    system, path = located(uri)
+    with translated(uri, doing="write"):
+        system.create_dir(path)
+
+
 def _pour(read: Any, write: Any, nbytes: int) -> None:
     while nbytes > 0 and (chunk := read.read(min(nbytes, _CHUNK_BYTES))):
         write.write(chunk)
@@ -140,19 +146,22 @@ class Mirroring:
         uri: of the folder elsewhere.
         outward: whether the local folder is the one that is written, and the other one follows.
         every_s: seconds between looks.
+        within: the local folder in which its own is made; None: that of temporary files.
 
     Raises:
         SourceError: it cannot be reached.
     """
 
-    def __init__(self, uri: str, *, outward: bool = False, every_s: float = EVERY_S) -> None:
-        self._holder = tempfile.TemporaryDirectory(prefix="tfspark-mirror-", ignore_cleanup_errors=True)
+    def __init__(self, uri: str, *, outward: bool = False, every_s: float = EVERY_S, within: str | None = None) -> None:
+        self._holder = tempfile.TemporaryDirectory(prefix="tfspark-mirror-", dir=within, ignore_cleanup_errors=True)
         self.folder = self._holder.name
         self._mirror = Mirror(self.folder, uri) if outward else Mirror(uri, self.folder)
         self._outward, self._every_s, self._uri = outward, every_s, uri
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="tfspark-mirror", daemon=True)
         try:
+            if outward:
+                _make(uri)
             self._mirror.refresh()
         except BaseException:
             self._holder.cleanup()
