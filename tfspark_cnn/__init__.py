@@ -6,6 +6,7 @@ Example:
 
 from tfspark_cnn.checkpoints.options import Checkpoints
 from tfspark_cnn.cluster.parallel import run_parallel
+from tfspark_cnn.cluster.tensorboard_options import TensorBoardOptions
 from tfspark_cnn.cluster.tf_cluster import InputMode, TFCluster
 from tfspark_cnn.embedded import local_spark
 from tfspark_cnn.errors import TFSparkError
@@ -19,6 +20,7 @@ __all__ = [
     "InputMode",
     "TFCluster",
     "TFSparkError",
+    "TensorBoardOptions",
     "__version__",
     "local_spark",
     "run_parallel",

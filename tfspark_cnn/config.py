@@ -70,6 +70,13 @@ def _part(default: float) -> Any:
     return _setting(default, "a number from 0 on and below 1", lambda value: 0 <= value < 1)
 
 
+def _are_steps(text: str) -> bool:
+    if not re.fullmatch(r"|[1-9]\d*(,[1-9]\d*)?", text):
+        return False
+    first, _, last = text.partition(",")
+    return not last or int(first) <= int(last)
+
+
 def _text(default: str) -> Any:
     return _setting(default, "a text that is not empty", bool)
 
@@ -241,10 +248,18 @@ class OutputConfig(_Table):
     Attributes:
         dir: folder for the saved model, the event files and Spark's log; created if missing.
         tensorboard: whether a TensorBoard is served while the cluster lives.
+        tensorboard_host: the address it listens on; empty: that of Spark's driver.
+        tensorboard_port: the first port to try, the next if it is in use; 0: any free one.
+        images: how many of the first batch TensorBoard shows, as the network gets them.
+        profile: first and last step that TensorFlow's profiler traces, as `10,20`; empty: none.
     """
 
     dir: str = _text("runs/digits")
     tensorboard: bool = _setting(False, "true or false", lambda value: True)
+    tensorboard_host: str = _setting("", "a text", lambda value: True)
+    tensorboard_port: int = _setting(6006, "a port", lambda value: 0 <= value <= 65535)
+    images: int = _setting(0, "a whole number from 0 to 100", lambda value: 0 <= value <= 100)
+    profile: str = _setting("", 'a text as "10,20"', lambda value: _are_steps(value))
 
 
 @dataclass(frozen=True)

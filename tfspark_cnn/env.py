@@ -68,6 +68,16 @@ def tensorboard_port() -> int:
     return next(iter(_ports("TENSORBOARD_PORT")), 0)
 
 
+def tensorboard_proxy() -> str | None:
+    """Gives the URL, with `%PORT%`, of a proxy that leads to ports of this host, or None where none is known.
+
+    TENSORBOARD_PROXY_URL, as TensorBoard itself reads it; on a JupyterHub that of jupyter-server-proxy, which is whole
+    only where the hub knows its public URL, and else begins at the root of the host that serves the notebook.
+    """
+    hub = get("JUPYTERHUB_PUBLIC_URL") or get("JUPYTERHUB_SERVICE_PREFIX")
+    return get("TENSORBOARD_PROXY_URL") or (f"{hub.rstrip('/')}/proxy/%PORT%/" if hub else None)
+
+
 def _ports(name: str) -> Sequence[int]:
     text = get(name)
     if text is None:

@@ -163,7 +163,7 @@ def test_the_verdict_is_told_and_the_run_is_in_a_file_of_events(whole_run: Run) 
 def test_the_saved_network_and_the_event_files_can_be_read_in_a_fresh_process(whole_run: Run) -> None:
     model = whole_run.folder / whole_run.table["model"]
     (logs,) = (whole_run.folder / "runs" / "digits" / "logs").iterdir()
-    runs = [logs / "chief-0" / "train", logs / "feed" / "chief-0"]
+    runs = [logs / "chief-0" / "train", logs / "nodes" / "chief-0"]
     assert whole_run.table["event file"].count("tfevents") == len(runs) + 2, "and those of the worker and of Spark"
     assert model == whole_run.folder / "runs" / "digits" / "model" / "model.keras"
     assert sorted(os.listdir(model.parent)) == ["checkpoints", "model.keras"], "nothing half-written beside it"

@@ -83,4 +83,4 @@ def test_validation_from_an_rdd_beside_training_and_a_second_train_call(spark, t
     ]
     assert [node.name for node in second.nodes] == ["chief:0", "worker:0"] and second.rows == 80
     assert first.source_s > 0 and first.send_s > 0 and 0 < first.sent_s < first.seconds and first.nbytes > 8 * 1100
-    assert sorted(path.name for path in (tmp_path / "feed").iterdir()) == ["chief-0", "spark", "worker-0"]
+    assert sorted(path.name for path in (tmp_path / "nodes").iterdir()) == ["chief-0", "feeders", "worker-0"]

@@ -75,6 +75,8 @@ def test_the_last_of_two_flags_wins() -> None:
         ("output.dir=7", "output", "dir", "7"),
         ('output.dir="quoted"', "output", "dir", "quoted"),
         ("output.tensorboard=True", "output", "tensorboard", True),
+        ("output.profile=10,20", "output", "profile", "10,20"),
+        ("output.profile=7", "output", "profile", "7"),
         ("cluster.master=spark://host:7077", "cluster", "master", "spark://host:7077"),
     ],
 )
@@ -127,6 +129,9 @@ def test_a_name_that_is_nearly_one_is_refused(name: str) -> None:
         ("[data]\ntest_fraction = 1.0\n", ["a number between 0 and 1", "received 1.0"]),
         ('[data]\nsource = ""\n', ["a text that is not empty"]),
         ("[output]\ntensorboard = 1\n", ["expected true or false", "1 (int)", "set output.tensorboard = false"]),
+        ("[output]\ntensorboard_port = 70000\n", ["output.tensorboard_port", "expected a port", "6006, the default"]),
+        ('[output]\nprofile = "20,10"\n', ["output.profile", 'expected a text as "10,20"', "received '20,10'"]),
+        ("[output]\nimages = 101\n", ["expected a whole number from 0 to 100", "received 101"]),
         ("[cluster]\nreservation_timeout = -1\n", ["expected seconds greater than 0"]),
         ("[train]\nepochs 3\n", ["run.toml, line 2, column 8"]),
         ("[train", ["run.toml"]),

@@ -103,3 +103,25 @@ def test_gpus_that_can_be_seen_are_listed(monkeypatch: pytest.MonkeyPatch, value
     assert env.visible_gpus() == expected
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
     assert env.visible_gpus() is None
+
+
+@pytest.mark.parametrize(
+    ("variables", "proxy"),
+    [
+        ({}, None),
+        ({"JUPYTERHUB_SERVICE_PREFIX": "/user/ann/"}, "/user/ann/proxy/%PORT%/"),
+        (
+            {"JUPYTERHUB_PUBLIC_URL": "https://hub/user/ann/", "JUPYTERHUB_SERVICE_PREFIX": "/user/ann/"},
+            "https://hub/user/ann/proxy/%PORT%/",
+        ),
+        ({"TENSORBOARD_PROXY_URL": "/p/%PORT%", "JUPYTERHUB_SERVICE_PREFIX": "/user/ann/"}, "/p/%PORT%"),
+    ],
+)
+def test_the_proxy_of_a_notebook_is_known_by_its_surroundings(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], proxy: str | None
+) -> None:
+    for name in ("TENSORBOARD_PROXY_URL", "JUPYTERHUB_PUBLIC_URL", "JUPYTERHUB_SERVICE_PREFIX"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert env.tensorboard_proxy() == proxy

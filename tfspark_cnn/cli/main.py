@@ -17,6 +17,7 @@ from tfspark_cnn.cli.doctor import doctor
 from tfspark_cnn.cli.evaluate import evaluate
 from tfspark_cnn.cli.export import export
 from tfspark_cnn.cli.predict import predict
+from tfspark_cnn.cli.tensorboard import tensorboard
 from tfspark_cnn.cli.train import train
 from tfspark_cnn.cli.version import version
 from tfspark_cnn.errors import ConfigError, TFSparkError
@@ -35,6 +36,7 @@ app.command("evaluate")(evaluate)
 app.command("predict")(predict)
 app.command("data")(data)
 app.command("doctor")(doctor)
+app.command("tensorboard")(tensorboard)
 app.command("version")(version)
 
 

@@ -20,7 +20,8 @@ from tfspark_cnn.cli import java
 from tfspark_cnn.cli import spark as embedded
 from tfspark_cnn.cli.progress import progress
 from tfspark_cnn.cli.report import RunReport, summarize
-from tfspark_cnn.config import Config
+from tfspark_cnn.cluster.tensorboard_options import TensorBoardLink, TensorBoardOptions
+from tfspark_cnn.config import Config, OutputConfig
 from tfspark_cnn.data import Source, source, storage
 
 if TYPE_CHECKING:
@@ -121,6 +122,19 @@ def _folders(config: Config) -> _RunFolders:
     return _RunFolders(root=root, model=root / "model", logs=logs, spark_log=root / "spark.log")
 
 
+def _tensorboard(output: OutputConfig) -> TensorBoardOptions | bool:
+    if not output.tensorboard:
+        return False
+    return TensorBoardOptions(host=output.tensorboard_host or None, port=output.tensorboard_port)
+
+
+def _tell_tensorboard(url: TensorBoardLink | None) -> None:
+    if url is not None:
+        from rich.console import Console
+
+        Console(stderr=True, highlight=False, soft_wrap=True).print("TensorBoard:", url)
+
+
 def _loaded(spark: SparkSession, config: Config, rows: Source) -> tuple[DataFrame, ClassificationTask]:
     import numpy as np
 
@@ -155,7 +169,7 @@ def _trained(
         task,
         nodes,
         num_ps=config.cluster.num_ps,
-        tensorboard=config.output.tensorboard,
+        tensorboard=_tensorboard(config.output),
         input_mode=InputMode.SPARK,
         log_dir=str(folders.logs),
         master_node="chief",
@@ -165,6 +179,7 @@ def _trained(
         seed=config.train.seed,
         progress=display,
     ) as cluster:
+        _tell_tensorboard(cluster.tensorboard_url())
         cluster.train(training_rows, num_epochs=config.train.epochs)
         results = cluster.shutdown()
     figures = {"timings": cluster.timings(), "feed": cluster.feed_reports(), "attempts": cluster.attempts()}

@@ -16,12 +16,13 @@ from tfspark_cnn.cluster.driver_nodes import DriverNodes
 from tfspark_cnn.cluster.feed_events import FeedEvents
 from tfspark_cnn.cluster.feed_job import FeedJob
 from tfspark_cnn.cluster.launcher import Launch
+from tfspark_cnn.cluster.node_events import NodeEvents
 from tfspark_cnn.cluster.node_plan import RunOptions
 from tfspark_cnn.cluster.node_task import NodeTask
 from tfspark_cnn.cluster.recorder import Recorder
 from tfspark_cnn.cluster.resending import Resending
 from tfspark_cnn.cluster.topology import Node, Role, Topology
-from tfspark_cnn.errors import ClusterError, ReservationTimeout
+from tfspark_cnn.errors import ClusterError, ReservationTimeout, SourceError
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +97,7 @@ class Blueprint:
         """Makes the coordinator of an attempt; nothing is started on executors yet."""
         secret = secrets.token_urlsafe(32)
         coordinator = _coordinator(self.spark, self.topology, secret)
-        coordinator.feed_events = _feed_events(self.options.log_dir) if self.options.fed else None
+        coordinator.feed_events = _feed_events(self.options.log_dir)
         if self.recorder is not None:
             coordinator.observe = self.recorder.take
         for listener in self.listeners:
@@ -216,5 +217,11 @@ def _coordinator(spark: Any, plan: Topology, secret: str) -> Coordinator:
 
 
 def _feed_events(log_dir: str | None) -> FeedEvents | None:
-    """Gives the writer of the feed's figures; event files on remote storage are not appended to."""
-    return FeedEvents(log_dir) if log_dir and "://" not in log_dir else None
+    """Gives the writer of the figures of feed and steps, or None where they cannot be written."""
+    events = NodeEvents(log_dir)
+    try:
+        folder = events.folder()
+    except SourceError as error:  # figures are not worth a run
+        log.warning("the figures of feed and steps cannot be written: %s", error.message)
+        return None
+    return FeedEvents(folder, closed=events.close) if folder else None

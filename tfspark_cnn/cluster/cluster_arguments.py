@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 
 from tfspark_cnn.cluster.node_plan import Cache
@@ -36,7 +37,7 @@ def on_driver(plan: Topology) -> tuple[Node, ...]:
     return found
 
 
-def check(*, reservation_timeout: float, tensorboard: bool, log_dir: str | None) -> None:
+def check(*, reservation_timeout: float, tensorboard: object, log_dir: str | None) -> None:
     """Refuses a time limit that is none, and a TensorBoard of nothing.
 
     Raises:
@@ -45,7 +46,9 @@ def check(*, reservation_timeout: float, tensorboard: bool, log_dir: str | None)
     if not reservation_timeout > 0:
         raise ConfigError(f"reservation_timeout is {reservation_timeout!r} s, expected more than 0", hint="pass 600")
     if tensorboard and not log_dir:
-        raise ConfigError("tensorboard=True needs to know where event files go", hint="pass log_dir='...'")
+        raise ConfigError("TensorBoard needs to know where event files go", hint="pass log_dir='...'")
+    if tensorboard and importlib.util.find_spec("tensorboard") is None:
+        raise ConfigError("the driver has no package tensorboard", hint="pip install tensorboard")
 
 
 def check_restarts(max_restarts: object, model_dir: str | None) -> None:

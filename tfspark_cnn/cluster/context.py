@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from tfspark_cnn.checkpoints.options import Checkpoints
 from tfspark_cnn.checkpoints.store import CheckpointStore
+from tfspark_cnn.cluster.event_options import EventOptions
 from tfspark_cnn.cluster.link import Link
 from tfspark_cnn.cluster.messages import Arrived, BarrierPassed, Dismissed, Joining, Report, TrainingEnded
 from tfspark_cnn.cluster.node_checkpoints import NodeCheckpoints
+from tfspark_cnn.cluster.node_events import NodeEvents
 from tfspark_cnn.cluster.node_feeds import NodeFeeds
 from tfspark_cnn.cluster.node_plan import NodePlan
 from tfspark_cnn.cluster.ports import HeldPort
@@ -31,6 +33,7 @@ from tfspark_cnn.feed.schema import Column
 
 if TYPE_CHECKING:
     from tfspark_cnn.training.parameter_server import ParameterServers
+    from tfspark_cnn.training.sample_images import FirstBatch
 
 _CHECKPOINTS = Checkpoints()
 
@@ -80,6 +83,8 @@ class NodeContext:
         self._barrier = _Barrier(link)
         self._checkpoints = NodeCheckpoints(plan, link, feeds)
         self._plan = plan
+        self._first: FirstBatch | None = None
+        self._events = NodeEvents(self.log_dir)
         self._dismissed = threading.Event()
         link.on(Dismissed, lambda _: self._dismissed.set())
 
@@ -182,7 +187,7 @@ class NodeContext:
         chief = ChiefEnd(
             self.report,
             fed=self._plan.options.fed,
-            log_dir=self.log_dir,
+            log_dir=self._events.folder(),
             checkpoints=self._checkpoints.by_epochs() if self.model_dir else None,
             wants_stop=self._checkpoints.stops,
         )
@@ -269,7 +274,16 @@ class NodeContext:
 
         layout, how = Layout.of(features, label), _checked_how(on_bad_image, augment)
         reader = self._feeds.reader(name, self._reader_options(layout.columns, batch_size, shuffle))
-        return dataset(reader, layout, failed=self._feeds.guard, **how)
+        first = self._first_batch() if name != "validation" else None
+        return dataset(reader, layout, failed=self._feeds.guard, first=first, **how)
+
+    def _first_batch(self) -> FirstBatch:
+        """Gives what keeps images of the first batch; made where TensorFlow is wanted anyway."""
+        from tfspark_cnn.training.sample_images import FirstBatch
+
+        if self._first is None:
+            self._first = FirstBatch()
+        return self._first
 
     def stream(
         self,
@@ -349,8 +363,17 @@ class NodeContext:
         """
         return self._feeds.data_feed(qname_in, train_mode=train_mode, input_mapping=input_mapping)
 
-    def callbacks(self, *own: Any, checkpoints: Checkpoints | None = _CHECKPOINTS) -> list[Any]:
-        """Gives Keras callbacks for `fit`: progress for the driver, event files on the chief, checkpoints, and `own`.
+    def callbacks(
+        self,
+        *own: Any,
+        checkpoints: Checkpoints | None = _CHECKPOINTS,
+        images: int = 0,
+        profile: tuple[int, int] | int | str | None = None,
+    ) -> list[Any]:
+        """Gives Keras callbacks for `fit`: progress for the driver, event files, checkpoints, and `own`.
+
+        With a `log_dir`, the chief writes for TensorBoard: metrics by epoch, and its own by step, five times a second
+        at most; the learning rate; the graph of the layers.
 
         With a `model_dir`, the chief saves weights, optimizer, seeds, and the place in the data under
         `model_dir/checkpoints`, in the background. Where the run before, or the attempt before, was killed, `fit` goes
@@ -365,9 +388,12 @@ class NodeContext:
         Args:
             *own: callbacks of the caller.
             checkpoints: when to save, and what to keep; None: no checkpoints.
+            images: how many of the first batch are written for TensorBoard, as the network gets them.
+            profile: first and last step, from 1 in each attempt, that TensorFlow's profiler traces on the chief.
+                TensorBoard shows traces where the extra `profile` is installed.
 
         Raises:
-            ConfigError: nodes would begin at different epochs.
+            ConfigError: nodes would begin at different epochs, or there can be no such images or steps.
             CheckpointError: `model_dir` cannot be written, or another run that is alive uses it; from `fit` also: a
                 checkpoint is of another model or of other data.
 
@@ -375,7 +401,9 @@ class NodeContext:
             >>> model.fit(train, epochs=3, callbacks=ctx.callbacks())     # doctest: +SKIP
             >>> often = Checkpoints(every_steps=100, best="val_accuracy")
             >>> model.fit(train, callbacks=ctx.callbacks(checkpoints=often))      # doctest: +SKIP
+            >>> model.fit(train, callbacks=ctx.callbacks(images=9, profile=(10, 20)))     # doctest: +SKIP
         """
+        events = EventOptions.of(images, profile)
         from tfspark_cnn.training.callbacks import callbacks
         from tfspark_cnn.training.legacy_keras import adapted
 
@@ -383,7 +411,7 @@ class NodeContext:
             self.report,
             node=f"{self.job_name}-{self.task_index}",
             is_chief=self.is_chief,
-            log_dir=self.log_dir,
+            log_dir=self._events.folder() if self.is_chief else None,
             own=own,
             rows_trained=lambda: self._feeds.rows_taken,
             rows_skipped=lambda: self._feeds.rows_skipped,
@@ -391,6 +419,8 @@ class NodeContext:
             num_workers=len(self._plan.topology.trainers),
             session=self._checkpoints.session(checkpoints),
             checkpoints=checkpoints or _CHECKPOINTS,
+            events=events,
+            first=self._first_batch(),
         )
         return adapted(ours)
 
@@ -425,13 +455,14 @@ class NodeContext:
             raise ConfigError(f"patience is {patience!r}, expected 1 or more", hint="leave it out to train to the end")
         from tfspark_cnn.training.evaluator import Evaluator
 
+        folder = self._events.folder()
         evaluator = Evaluator(
             model,
             CheckpointStore(self.model_dir),
             monitor=monitor,
             patience=patience,
             tell=self._checkpoints.scored,
-            log_dir=f"{self.log_dir}/evaluator-{self.task_index}" if self.log_dir else None,
+            log_dir=f"{folder}/evaluator-{self.task_index}" if folder else None,
         )
         return evaluator.run(self._checkpoints.as_written(), data)
 
@@ -451,6 +482,7 @@ class NodeContext:
     def finish(self) -> None:
         """Called when map_fun has returned: everything that it wanted to keep is written."""
         self._checkpoints.flush()
+        self._events.close()
 
     def leave(self) -> None:
         """Called when all nodes have returned: the run came to its end."""

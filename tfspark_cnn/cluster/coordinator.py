@@ -6,6 +6,7 @@ driver's threads wait for conditions on the state. Nothing here polls: every wai
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import queue
@@ -25,6 +26,7 @@ from tfspark_cnn.cluster.messages import (
     Entered,
     Failed,
     Message,
+    Position,
     Received,
     Report,
     Restarting,
@@ -132,6 +134,8 @@ class Coordinator:
             self._tell_listeners(event)
         if isinstance(event, Consumed) and event.passes and not event.step:
             self._tell_events(event)
+        if isinstance(event, Position):
+            self._tell_steps(event)
 
     def _note_times(self, event: Message) -> None:
         if self.first_step_s is None and isinstance(event, Report) and event.metrics.get("step"):
@@ -290,10 +294,22 @@ class Coordinator:
         if self.feed_events is None or feed is None:
             return
         name = self.state.topology.nodes[event.node].name
+        with self._figures_or_none() as events:
+            events.epoch(name, feed.opened.queue, event, feed.received.get(event.node))
+
+    def _tell_steps(self, event: Position) -> None:
+        if self.feed_events is not None:
+            name = self.state.topology.nodes[event.node].name
+            with self._figures_or_none() as events:
+                events.steps(name, event, resumed_step=self.state.resumed_step or 0)
+
+    @contextlib.contextmanager
+    def _figures_or_none(self) -> Iterator[FeedEvents]:
+        assert self.feed_events is not None
         try:
-            self.feed_events.epoch(name, feed.opened.queue, event, feed.received.get(event.node))
+            yield self.feed_events
         except OSError:  # figures are not worth a run
-            log.warning("the figures of the feed cannot be written", exc_info=True)
+            log.warning("the figures of feed and steps cannot be written", exc_info=True)
             self.feed_events = None
 
     def _tell_listeners(self, event: Report) -> None:

@@ -25,6 +25,7 @@ from tfspark_cnn.cluster import (
     slots,
     start_failure,
     streams,
+    tensorboard_options,
     topology,
     watching,
 )
@@ -36,6 +37,8 @@ from tfspark_cnn.cluster.launcher import Launch
 from tfspark_cnn.cluster.node_plan import Cache, RunOptions
 from tfspark_cnn.cluster.step_report import StepReport
 from tfspark_cnn.cluster.streams import MicroBatches, Streams
+from tfspark_cnn.cluster.tensorboard_beside import TensorBoardBeside
+from tfspark_cnn.cluster.tensorboard_options import TensorBoardLink, TensorBoardOptions
 from tfspark_cnn.cluster.train_feeds import TrainCall, TrainFeeds
 from tfspark_cnn.cluster.watching import Watching
 from tfspark_cnn.errors import (
@@ -92,7 +95,7 @@ class TFCluster:
         self._reports: deque[FeedReport] = deque(maxlen=REPORTS_KEPT)
         self._streams = Streams()
         self._once_only: str | None = None  # why the next attempt could not be fed the same
-        self._tensorboard: Any = None
+        self._tensorboard: TensorBoardBeside | None = None
         self._begin_attempt(1)
 
     def _begin_attempt(self, number: int) -> None:
@@ -122,7 +125,7 @@ class TFCluster:
         tf_args: Any,
         num_executors: int,
         num_ps: int = 0,
-        tensorboard: bool = False,
+        tensorboard: bool | TensorBoardOptions = False,
         input_mode: int = InputMode.TENSORFLOW,
         log_dir: str | None = None,
         driver_ps_nodes: bool = False,
@@ -152,7 +155,8 @@ class TFCluster:
             tf_args: what map_fun gets as `args`.
             num_executors: all nodes, of every role.
             num_ps: how many of them are parameter servers.
-            tensorboard: whether to start TensorBoard on `log_dir`.
+            tensorboard: whether to start TensorBoard on `log_dir`, on the driver; `TensorBoardOptions` say where it
+                serves. It stays through restarts, and stops with the cluster; see `tensorboard_url`.
             input_mode: whether Spark feeds the nodes (`SPARK`) or they read files (`TENSORFLOW`).
             log_dir: where event files go.
             driver_ps_nodes: whether the ps run as processes on the driver's host, where they need no slots. Executors
@@ -199,7 +203,8 @@ class TFCluster:
         plan = topology.plan(num_executors, num_ps=num_ps, master_node=master_node, eval_node=eval_node)
         gpu_counts = topology.gpu_counts(gpus_per_node)
         fed = _input_mode(input_mode) is InputMode.SPARK
-        cluster_arguments.check(reservation_timeout=reservation_timeout, tensorboard=tensorboard, log_dir=log_dir)
+        board = tensorboard_options.options_of(tensorboard)
+        cluster_arguments.check(reservation_timeout=reservation_timeout, tensorboard=board, log_dir=log_dir)
         cluster_arguments.check_restarts(max_restarts, model_dir)
         watching.check(progress)
         payload = map_fun_payload.pickled(map_fun, tf_args)
@@ -225,11 +230,12 @@ class TFCluster:
         )
         blueprint = Blueprint(spark, plan, options, payload, gpu_counts, profile, on_driver, reservation_timeout)
         cluster = cls._watched(blueprint, progress=progress, max_restarts=max_restarts)
-        with (
-            cluster._beside_tensorboard() if tensorboard else contextlib.nullcontext(),
-            start_failure.examined(spark, **needs),
-        ):
+        with cluster._cancelled_on_error():
+            cluster._begin_tensorboard(board)
+        with start_failure.examined(spark, **needs):
             cluster._surviving(lambda: None)
+        with cluster._cancelled_on_error():
+            cluster._await_tensorboard()
         cluster._timings["start"] = time.monotonic() - began
         return cluster
 
@@ -535,8 +541,11 @@ class TFCluster:
 
     # --- looking at it -----------------------------------------------------------------------------------------------
 
-    def tensorboard_url(self) -> str | None:
-        """Gives the URL of the TensorBoard started with the cluster, or None without one."""
+    def tensorboard_url(self) -> TensorBoardLink | None:
+        """Gives the URL of the TensorBoard started with the cluster, or None where none serves (any more).
+
+        A text, which is shown as a link where it ends a cell of a notebook, or is printed by rich.
+        """
         return self._tensorboard.url if self._tensorboard else None
 
     @property
@@ -659,16 +668,16 @@ class TFCluster:
 
     # --- inner -------------------------------------------------------------------------------------------------------
 
-    @contextlib.contextmanager
-    def _beside_tensorboard(self) -> Iterator[None]:
-        """Starts TensorBoard while the block starts the nodes: either takes seconds."""
-        from tfspark_cnn.cluster import tensorboard
+    def _begin_tensorboard(self, options: TensorBoardOptions | None) -> None:
+        """Starts it before the nodes, beside which it then comes up."""
+        if options is not None and self._options.log_dir is not None:
+            public, bind = driver_address(self._spark)
+            self._tensorboard = TensorBoardBeside(self._options.log_dir, options, bind=bind, public=public)
+            weakref.finalize(self, self._tensorboard.stop)
 
-        assert self._options.log_dir is not None
-        with self._cancelled_on_error():
-            self._tensorboard = tensorboard.begin(self._options.log_dir, host=driver_address(self._spark)[1])
-            yield
-            self._tensorboard.await_url()
+    def _await_tensorboard(self) -> None:
+        if self._tensorboard is not None:
+            self._tensorboard.await_up()
 
     def _raise_stream_failure(self) -> None:
         """Raises what went wrong in a thread of Spark's that feeds a stream, if nobody was told yet."""

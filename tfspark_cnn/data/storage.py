@@ -67,6 +67,19 @@ def located(uri: str | os.PathLike[str]) -> tuple[Any, str]:
         return found, path
 
 
+def local_path(uri: str | os.PathLike[str]) -> str | None:
+    """Gives the path of what lies on a local file system, by a path or a `file:` URI; None for other URIs.
+
+    Example:
+        >>> local_path("file:///data/logs"), local_path("hdfs://nn/logs")
+        ('/data/logs', None)
+    """
+    name = os.fspath(uri)
+    if _URI.match(name) and not name.startswith("file:"):
+        return None
+    return str(located(name)[1])
+
+
 @contextlib.contextmanager
 def translated(uri: str, *, doing: str = "read", hint: str = _REACH) -> Iterator[None]:
     """Turns what storage and decompression raise into errors that name the file.

@@ -17,11 +17,14 @@ import keras
 import tensorflow as tf
 
 from tfspark_cnn.checkpoints.options import Checkpoints
+from tfspark_cnn.cluster.event_options import EventOptions
 from tfspark_cnn.errors import ConfigError
 from tfspark_cnn.feed.step_clock import StepClock
 from tfspark_cnn.training.checkpointing import Checkpointing
+from tfspark_cnn.training.event_files import EventFiles
 from tfspark_cnn.training.pace import pace_of
 from tfspark_cnn.training.resuming import Session
+from tfspark_cnn.training.sample_images import FirstBatch
 
 log = logging.getLogger(__name__)
 
@@ -221,6 +224,8 @@ def callbacks(
     num_workers: int = 1,
     session: Session | None = None,
     checkpoints: Checkpoints | None = None,
+    events: EventOptions = EventOptions(),  # noqa: B008  # frozen
+    first: FirstBatch | None = None,
 ) -> list[keras.callbacks.Callback]:
     """Gives the callbacks for `fit` on one node: ours, and those of the caller that belong on it.
 
@@ -236,6 +241,8 @@ def callbacks(
         num_workers: how many nodes train.
         session: of checkpoints; None: there are none.
         checkpoints: when to save, and what to keep.
+        events: what event files hold besides scalars and the graph.
+        first: the first batch of the node's dataset, for its images.
 
     Raises:
         ConfigError: one of `own` would let the nodes train different epochs.
@@ -252,7 +259,8 @@ def callbacks(
     )  # fmt: skip
     ours: list[keras.callbacks.Callback] = [progress]
     if is_chief and log_dir and not any(isinstance(one, keras.callbacks.TensorBoard) for one in kept):
-        ours.append(_event_files(log_dir, node))
+        before = (lambda: session.position.steps) if session is not None else (lambda: 0)
+        ours.append(EventFiles(_event_folder(log_dir, node), events, first=first, steps_before=before))
     if session is None or checkpoints is None:
         return [*ours, *kept]
     if session.will_resume(checkpoints):
@@ -293,7 +301,5 @@ def _go_on_writing(own: Iterable[keras.callbacks.Callback]) -> None:
             one.append = True
 
 
-def _event_files(log_dir: str, node: str) -> keras.callbacks.Callback:
-    folder = str(Path(log_dir) / node.replace(":", "-")) if "://" not in log_dir else f"{log_dir}/{node}"
-    # The graph and the profile would cost seconds of a run that takes ten.
-    return keras.callbacks.TensorBoard(log_dir=folder, write_graph=False, update_freq="epoch", profile_batch=0)
+def _event_folder(log_dir: str, node: str) -> str:
+    return str(Path(log_dir) / node.replace(":", "-")) if "://" not in log_dir else f"{log_dir}/{node}"

@@ -17,6 +17,7 @@ from tfspark_cnn.feed.columns import Column, OnBadImage
 from tfspark_cnn.feed.reader import EpochReader
 from tfspark_cnn.feed.stream_reader import StreamReader
 from tfspark_cnn.training.augment_call import Augment, AugmentCall
+from tfspark_cnn.training.sample_images import FirstBatch
 
 PREFETCH_BATCHES = 2
 """One being taken and one ready: the next batch is cut while a step runs. More only adds memory."""
@@ -98,6 +99,7 @@ def dataset(
     failed: Callable[[TFSparkError], TFSparkError],
     on_bad_image: OnBadImage = OnBadImage.RAISE,
     augment: Augment | None = None,
+    first: FirstBatch | None = None,
 ) -> Any:
     """Gives the dataset over a reader; each iteration of it is the reader's next epoch.
 
@@ -109,6 +111,7 @@ def dataset(
         failed: told of errors of the feed, which TensorFlow would only show as text.
         on_bad_image: what becomes of rows whose images cannot be decoded.
         augment: makes other features of a batch's, or features and labels, drawn by a seed; None leaves them.
+        first: is offered each block, and keeps of the first one what TensorBoard is to show.
 
     Returns:
         A `tf.data.Dataset` of `(x, y)` or `x`, with shapes `[rows, ...]`.
@@ -137,8 +140,9 @@ def dataset(
     work = placed or any(column.scale is not None for column in columns)
     # In parallel only where there is something to do; the order of the steps stays.
     how = {"num_parallel_calls": tf.data.AUTOTUNE, "deterministic": True} if work else {}
+    keep = (lambda block: None) if first is None else (lambda block: first.offer(block, element))
     blocks = tf.data.Dataset.from_generator(
-        lambda: _epoch(reader, failed, placed=placed), output_signature=_signature(reader, placed=placed)
+        lambda: _epoch(reader, failed, placed=placed, seen=keep), output_signature=_signature(reader, placed=placed)
     )
     elements = blocks.unbatch().map(element, **how)
     if drawing is not None:
@@ -187,13 +191,19 @@ def _signature(reader: EpochReader | StreamReader, *, placed: bool) -> tuple[Any
 
 
 def _epoch(
-    reader: EpochReader | StreamReader, failed: Callable[[TFSparkError], TFSparkError], *, placed: bool
+    reader: EpochReader | StreamReader,
+    failed: Callable[[TFSparkError], TFSparkError],
+    *,
+    placed: bool,
+    seen: Callable[[tuple[Any, ...]], None],
 ) -> Iterator[tuple[Any, ...]]:
     """Gives the batches of some steps at a time, `[steps, rows, ...]`."""
     try:
         for block in reader.blocks(seeded=placed):
             feeds = np.full(len(block.rows), block.feed)
-            yield (*block.columns, block.rows, feeds, block.seeds) if placed else block.columns
+            values = (*block.columns, block.rows, feeds, block.seeds) if placed else tuple(block.columns)
+            seen(values)
+            yield values
     except TFSparkError as error:
         raise failed(error) from error
 

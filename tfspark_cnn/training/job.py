@@ -44,7 +44,7 @@ class JobContext(Protocol):
     def dataset(self, features: Any, label: Any = None, *, batch_size: int, augment: Any = None) -> Any:
         """Gives this node's share of the fed rows; each pass is an epoch."""
 
-    def callbacks(self, *own: Any) -> list[Any]:
+    def callbacks(self, *own: Any, images: int = 0, profile: str = "") -> list[Any]:
         """Gives the callbacks of this node."""
 
 
@@ -66,7 +66,7 @@ def run(task: ClassificationTask, ctx: JobContext) -> dict[str, Any] | None:
         return ctx.parameter_servers(lambda servers: _run_asynchronously(task, ctx, servers))
     model = _supervised(task).compiled(ctx.strategy(precision=task.config.train.precision))
     rows = _rows(task, ctx.dataset)
-    ours = ctx.callbacks()
+    ours = ctx.callbacks(images=task.config.output.images, profile=task.config.output.profile)
     started_s = time.monotonic()
     history = model.fit(rows, epochs=task.config.train.epochs, callbacks=ours, verbose=0)
     result = {

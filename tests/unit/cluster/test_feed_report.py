@@ -10,7 +10,7 @@ from tfspark_cnn.cluster.feed_events import FeedEvents
 from tfspark_cnn.cluster.feed_report import Bound, FeedReport, NodeFigures
 from tfspark_cnn.cluster.feeds import Feeds
 from tfspark_cnn.cluster.liveness import who_waits
-from tfspark_cnn.cluster.messages import Attached, Consumed, Received
+from tfspark_cnn.cluster.messages import Attached, Consumed, Position, Received
 from tfspark_cnn.cluster.state import ClusterState
 from tfspark_cnn.cluster.topology import plan
 from tfspark_cnn.errors import ClusterError
@@ -125,7 +125,19 @@ def test_event_files_hold_each_epoch_of_each_node(tmp_path: Path) -> None:
     events.feed("input", REPORT)
     events.close()
     events.epoch("chief:0", "input", Consumed(0, "input-2", 0, 2, 0, 0, 2.0, 14), None)  # comes too late
-    chief = scalars(tmp_path / "logs" / "feed" / "chief-0")
+    chief = scalars(tmp_path / "logs" / "nodes" / "chief-0")
     first = {"feed/input/rows": 10, "feed/input/waited_s": 0.5, "feed/input/received_MiB": 3, "feed/input/held_s": 0.25}
     assert chief == [(1, first), (2, first), (3, {"feed/input/rows": 7, "feed/input/waited_s": 2})]
-    assert scalars(tmp_path / "logs" / "feed" / "spark")[0][1]["feed/input/source_s"] == 3
+    assert scalars(tmp_path / "logs" / "nodes" / "feeders")[0][1]["feed/input/source_s"] == 3
+
+
+def test_event_files_hold_what_the_steps_of_each_node_took_now_and_then(tmp_path: Path) -> None:
+    now_s = [0.0]
+    events = FeedEvents(str(tmp_path / "logs"), clock=lambda: now_s[0])
+    for at_s, reductions, measured, own_s in ((0, 1, 0, 0.0), (0.1, 3, 2, 0.05), (1, 21, 20, 0.2), (2, 21, 20, 0.2)):
+        now_s[0] = at_s
+        position = Position(1, 4, reductions, 0, measured=measured, own_s=own_s)
+        events.steps("worker:0", position, resumed_step=100)
+    events.close()
+    (point,) = scalars(tmp_path / "logs" / "nodes" / "worker-0")
+    assert point == (121, {"steps/own_ms": pytest.approx(10), "steps/whole_ms": pytest.approx(50)})
