@@ -20,6 +20,7 @@ from tfspark_cnn.cli import java
 from tfspark_cnn.cli import spark as embedded
 from tfspark_cnn.cli.progress import ProgressLine, TrainingProgress, progress_line
 from tfspark_cnn.cli.report import RunReport, summarize
+from tfspark_cnn.cli.translation import translated
 from tfspark_cnn.config import Config
 from tfspark_cnn.data import Source, source, storage
 
@@ -96,7 +97,7 @@ def _run(config: Config, rows: Source, folders: _RunFolders, *, debug: bool) -> 
     from rich.console import Console
 
     progress = TrainingProgress()
-    with progress_line(Console(stderr=True), progress) as line:
+    with progress_line(Console(stderr=True), progress) as line, translated():
         line.phase("starting Spark")
         with embedded.session(config.cluster, log_file=None if debug else folders.spark_log) as spark:
             training_rows, task = _loaded(spark, config, rows)

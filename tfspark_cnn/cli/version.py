@@ -8,7 +8,7 @@ _PACKAGES = ("tfspark_cnn", "pyspark", "tensorflow", "keras", "pyarrow")
 
 
 def version() -> None:
-    """Prints the versions of this package and of what it stands on."""
+    """Print the versions of this package and of what it stands on."""
     for package in _PACKAGES:
         print(f"{package} {_installed(package)}")
 
