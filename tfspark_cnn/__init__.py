@@ -18,7 +18,7 @@ __version__ = "0.1.0"
 
 __all__ = ["Checkpoints", "Column", "InputMode", "TFCluster", "TFSparkError", "__version__", "run_parallel"]
 
-# Imported when first asked for: numpy, pyarrow and the rest of the driver take longer than a whole `tfspark-cnn --help`.
+# Imported when first asked for: what the driver stands on takes longer than a whole `tfspark-cnn --help`.
 _PLACES = {
     "Checkpoints": "tfspark_cnn.checkpoints.options",
     "Column": "tfspark_cnn.feed.schema",

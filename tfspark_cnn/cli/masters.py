@@ -1,6 +1,6 @@
 """Spark's master, before Spark is started: what its URL means, and whether anybody answers there.
 
-Spark itself asks a standalone master for a minute, and YARN for a quarter of an hour, before it says that nobody answers.
+Spark itself asks a standalone master for a minute, and YARN for a quarter of an hour, before it gives up.
 
 Example:
     >>> endpoints("spark://alpha:7077,beta:7077")

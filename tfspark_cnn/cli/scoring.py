@@ -19,6 +19,7 @@ from tfspark_cnn.cli.progress import ProgressLine, TrainingProgress, progress_li
 from tfspark_cnn.cli.saved_model import IMAGE, Wanted
 from tfspark_cnn.cli.tables import TableFormat
 from tfspark_cnn.cli.translation import translated
+from tfspark_cnn.cluster import slots
 from tfspark_cnn.config import ClusterConfig
 from tfspark_cnn.errors import ConfigError
 from tfspark_cnn.feed.columns import Column, Encoding, Resize
@@ -112,7 +113,8 @@ def scoring(master: str, *, debug: bool) -> Iterator[tuple[SparkSession, Progres
         debug: whether what Spark writes stays on the terminal.
 
     Raises:
-        ConfigError: there is no Java.
+        ConfigError: there is no Java, or no such master.
+        SlotsError: no executor came.
         TFSparkError: Spark failed.
     """
     from rich.console import Console
@@ -124,4 +126,5 @@ def scoring(master: str, *, debug: bool) -> Iterator[tuple[SparkSession, Progres
             line.phase("starting Spark")
             log_file = None if debug else Path(folder, "spark.log")
             with embedded.session(ClusterConfig(master=master), log_file=log_file) as spark:
+                slots.check(spark.sparkContext, nodes=1, feeders=0, profile=None, what="task")
                 yield spark, line

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from tfspark_cnn import env
 from tfspark_cnn.cli import masters
 from tfspark_cnn.config import ClusterConfig
+from tfspark_cnn.errors import ClusterError
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -63,7 +64,8 @@ def session(cluster: ClusterConfig, *, log_file: Path | None) -> Iterator[SparkS
     builder = _submitted(cluster) if submitted else _own(cluster)
     with ExitStack() as stack:
         with _output_to(log_file), _ctrl_c_held_back():
-            spark = builder.getOrCreate()
+            with _refused():
+                spark = builder.getOrCreate()
             stack.callback(_stop, spark)
             # PySpark's own handler talks to the JVM over the connection that is in use when Ctrl-C comes, and fails.
             stack.callback(signal.signal, signal.SIGINT, signal.signal(signal.SIGINT, _interrupted))
@@ -71,6 +73,24 @@ def session(cluster: ClusterConfig, *, log_file: Path | None) -> Iterator[SparkS
             spark.sparkContext.setLogLevel("WARN")
         _share_this_python(spark)
         yield spark
+
+
+@contextmanager
+def _refused() -> Iterator[None]:
+    """Says what it means when Spark ends while it starts: its master answers, and takes no application.
+
+    Raises:
+        ClusterError: so it was.
+    """
+    try:
+        yield
+    except Exception as error:
+        if "stopped SparkContext" not in str(error):
+            raise
+        raise ClusterError(
+            "Spark's master answers, and took no application of ours within a minute",
+            hint="spark.authenticate and spark.authenticate.secret must be those of the cluster; its log says more",
+        ) from error
 
 
 def _own(cluster: ClusterConfig) -> Any:
@@ -120,7 +140,7 @@ def _share_this_python(spark: SparkSession) -> None:
     Spark takes PYSPARK_PYTHON or else any `python3` on PATH, which in a virtual environment that is not activated is
     another one. The attribute is what PySpark reads for each task; to set the variable would change the environment.
     """
-    if masters.is_local(spark.sparkContext.master) and env.pyspark_python() is None:
+    if masters.is_local(str(spark.sparkContext.master)) and env.pyspark_python() is None:
         spark.sparkContext.pythonExec = sys.executable
 
 

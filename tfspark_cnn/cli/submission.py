@@ -1,4 +1,4 @@
-"""The line of spark-submit that runs a verb: which options it has, which interpreters it names, what it cannot do. Pure.
+"""The line of spark-submit that runs a verb: its options, the interpreters it names, what Spark cannot do. Pure.
 
 Example:
     >>> line = submission(Wish(arguments=("train", "conf/digits.toml"), master="local[4]"), Machine("/env/bin/python"))
@@ -184,7 +184,7 @@ def configuration_at(arguments: Sequence[str]) -> int | None:
 
 
 def _interpreters(wish: Wish, machine: Machine) -> dict[str, str]:
-    """Gives settings for the interpreters that are named nowhere: the driver's is ours, executors' is in the archive."""
+    """Gives settings for interpreters that are named nowhere: the driver's is ours, executors' is in the archive."""
     given, found = wish.settings, {}
     # With spark.pyspark.python alone, the driver would take that one, which is for executors.
     if not wish.in_cluster and DRIVER_PYTHON not in given and "PYSPARK_DRIVER_PYTHON" not in machine.environment:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,27 +11,32 @@ import typer
 from tfspark_cnn import config as configuration
 from tfspark_cnn import env
 from tfspark_cnn.cli import java, masters, spark_properties
-from tfspark_cnn.cli.submission import DeployMode, Machine, Submission, Wish, configuration_at, submission
+from tfspark_cnn.cli.spark_install import machine, spark_home
+from tfspark_cnn.cli.submission import DeployMode, Submission, Wish, configuration_at, submission
 from tfspark_cnn.errors import ConfigError, did_you_mean
 
 VERBS = ("train", "evaluate", "predict")
 """What runs on Spark."""
-READ = ("HADOOP_CONF_DIR", "YARN_CONF_DIR", "PYSPARK_PYTHON", "PYSPARK_DRIVER_PYTHON")
 
-LineArgument = Annotated[list[str], typer.Argument(metavar="VERB ARGS...", help="As behind `tfspark-cnn`.")]
+LineArgument = Annotated[list[str], typer.Argument(metavar="VERB ARGS", help="As behind `tfspark-cnn`.")]
 MasterOption = Annotated[str | None, typer.Option("--master", help="Spark's master, as spark://HOST:7077 or yarn.")]
 ModeOption = Annotated[DeployMode | None, typer.Option("--deploy-mode", help="Where the driver runs.")]
 PropertiesOption = Annotated[
     str | None, typer.Option("--properties-file", metavar="FILE", help="Spark's settings: conf/spark-standalone.conf.")
 ]
 ConfOption = Annotated[
-    list[str] | None, typer.Option("--conf", metavar="KEY=VALUE", help="One of Spark's settings; wins over the file.")
+    list[str] | None,
+    typer.Option("--conf", metavar="KEY=VALUE", help="A setting of Spark, which all its options have."),
 ]
 ArchivesOption = Annotated[
     str | None,
-    typer.Option("--archives", metavar="FILE#NAME", help="An environment for executors: environment.tar.gz#environment."),
+    typer.Option(
+        "--archives", metavar="FILE#NAME", help="An environment for executors: environment.tar.gz#environment."
+    ),
 ]
-FilesOption = Annotated[str | None, typer.Option("--files", metavar="FILES", help="Files for all executors, by commas.")]
+FilesOption = Annotated[
+    str | None, typer.Option("--files", metavar="FILES", help="Files for all executors, by commas.")
+]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Print the line of spark-submit; run nothing.")]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
 
@@ -51,8 +54,7 @@ def submit(
 ) -> None:
     """Run a verb on a cluster, by spark-submit.
 
-    Its own options stand before the verb, those of the verb behind it. Every other option of spark-submit has a key for
-    --conf. The exit code is that of the verb.
+    Its own options stand before the verb, those of the verb behind it. The exit code is that of the verb.
 
     Example: tfspark-cnn submit --properties-file conf/spark-standalone.conf train conf/digits.toml
 
@@ -70,39 +72,6 @@ def submit(
     java.find()
     masters.check(wish.settings.get("spark.master", "local[*]"))
     _become(made)
-
-
-def machine() -> Machine:
-    """Gives what is here: the Spark of SPARK_HOME, else that of the package pyspark.
-
-    Raises:
-        ConfigError: there is neither.
-    """
-    found = {name: value for name in READ if (value := env.get(name))}
-    program = spark_home() / "bin" / "spark-submit"
-    if not program.is_file():
-        raise ConfigError(f"expected spark-submit at {program}, received none", hint="let SPARK_HOME name a Spark")
-    return Machine(sys.executable, str(program), str(application()), found)
-
-
-def spark_home() -> Path:
-    """Gives the folder of Spark.
-
-    Raises:
-        ConfigError: there is none.
-    """
-    home = env.get("SPARK_HOME")
-    if home:
-        return Path(home)
-    package = importlib.util.find_spec("pyspark")
-    if package is None or not package.submodule_search_locations:
-        raise ConfigError("expected SPARK_HOME or the package pyspark, received neither", hint="pip install pyspark")
-    return Path(package.submodule_search_locations[0])
-
-
-def application() -> Path:
-    """Gives the path of the application file."""
-    return Path(__file__).parents[1] / "submit" / "main.py"
 
 
 def _check(wish: Wish) -> None:

@@ -6,7 +6,7 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,10 @@ from tfspark_cnn.cli import java
 from tfspark_cnn.cli import spark as embedded
 from tfspark_cnn.cli.progress import ProgressLine, TrainingProgress, progress_line
 from tfspark_cnn.cli.report import RunReport, summarize
+from tfspark_cnn.cli.spark_install import machine
+from tfspark_cnn.cli.submission import Wish, submission
 from tfspark_cnn.cli.translation import translated
+from tfspark_cnn.cluster import slots, topology
 from tfspark_cnn.config import Config
 from tfspark_cnn.data import Source, source, storage
 
@@ -36,7 +39,12 @@ ConfArgument = Annotated[str, typer.Argument(metavar="CONF", help="A TOML file, 
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key: --set train.epochs=3.")
 ]
-DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Check and show the configuration; start nothing.")]
+DryRunOption = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run", help="Check and show nodes, configuration and spark-submit's line, as JSON; start nothing."
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show tracebacks and what Spark and the nodes write.")]
 
@@ -65,13 +73,21 @@ def train(
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Train a network as CONF says, and print its accuracy, speed and files."""
+    """Train a network as CONF says, and print its accuracy, speed and files.
+
+    Keys come from --set, the environment (TFSPARK_CNN_TRAIN__EPOCHS=3) and CONF, in this order. A run that was
+    interrupted goes on at its last checkpoint when the same command is given again.
+
+    Example: tfspark-cnn train conf/digits.toml --set train.epochs=30 --set cluster.num_workers=3
+
+    Example: tfspark-cnn train conf/cifar10.toml --set data.dir=/data/cifar10 --dry-run
+    """
     config = configuration.load(conf, flags=overrides or ())
     rows = source(config.data.source)
     rows.place(config.data.dir)  # refused before Spark starts
     augmentation.check(augmentation.parse(config.train.augmentation), rows.image_shape)
     if dry_run:
-        _show_plan(config)
+        _show_plan(config, conf, overrides or ())
         return
     java.find()
     folders = _folders(config)
@@ -79,8 +95,19 @@ def train(
     _show(_run(config, rows, folders, debug=debug), as_json=as_json)
 
 
-def _show_plan(config: Config) -> None:
-    plan = config.as_dict() | {"spark": {"master": embedded.master(config.cluster)}}
+def _show_plan(config: Config, conf: str, overrides: Sequence[str]) -> None:
+    nodes = topology.plan(_nodes(config), num_ps=config.cluster.num_ps, master_node="chief")
+    line = ("train", conf, *(text for one in overrides for text in ("--set", one)))
+    master = embedded.master(config.cluster)
+    plan = {
+        **config.as_dict(),
+        "nodes": [{"number": node.number, "role": node.role, "index": node.index} for node in nodes],
+        "spark": {
+            "master": master,
+            "slots": len(nodes) + embedded.FEEDERS,
+            "submit": submission(Wish(line, master=master), machine()).shown,
+        },
+    }
     print(json.dumps(plan, indent=2))
 
 
@@ -100,10 +127,15 @@ def _run(config: Config, rows: Source, folders: _RunFolders, *, debug: bool) -> 
     with progress_line(Console(stderr=True), progress) as line, translated():
         line.phase("starting Spark")
         with embedded.session(config.cluster, log_file=None if debug else folders.spark_log) as spark:
+            slots.check(spark.sparkContext, nodes=_nodes(config), feeders=1, profile=None)  # what follows waits for one
             training_rows, task = _loaded(spark, config, rows)
             with _saying_how_to_go_on(folders):
                 results, figures = _trained(spark, training_rows, task, folders=folders, line=line)
     return summarize(results, images=progress.images, log_dir=folders.logs, **figures)
+
+
+def _nodes(config: Config) -> int:
+    return config.cluster.num_workers + config.cluster.num_ps
 
 
 @contextmanager
@@ -150,7 +182,7 @@ def _trained(
     from tfspark_cnn import InputMode, TFCluster
 
     config = task.config
-    nodes = config.cluster.num_workers + config.cluster.num_ps
+    nodes = _nodes(config)
     line.phase(f"starting {nodes} node{'s' * (nodes != 1)}")
     run: Callable[..., Any] = TFCluster.run
     with run(

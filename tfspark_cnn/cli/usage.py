@@ -30,9 +30,9 @@ def lines(error: Any) -> tuple[str, str] | None:
     """Gives what is wrong and what to do about it; None for an error of another kind."""
     if not is_usage(error):
         return None
-    said = " ".join(str(error.format_message()).split()).rstrip(".")
+    said: str = " ".join(str(error.format_message()).split()).rstrip(".")
     context = getattr(error, "ctx", None)
-    see = f"see {context.command_path} --help" if context else "see tfspark-cnn --help"
+    see: str = f"see {context.command_path} --help" if context else "see tfspark-cnn --help"
     name = getattr(error, "option_name", None)
     if name and type(error).__name__ == "NoSuchOption":
         return f"No such option {name!r}", _nearest(name, _options(context), see)
@@ -41,8 +41,8 @@ def lines(error: Any) -> tuple[str, str] | None:
         return command.rstrip("."), f"did you mean {meant} {see}"
     choices = _CHOICES.match(said)
     if choices:
-        return said, did_you_mean(_received(said), re.findall("'([^']*)'", choices["choices"]), see)
-    return said, f"{_pieces(context)}{see}"
+        return said, _nearest(_received(said), re.findall("'([^']*)'", choices["choices"]), see)
+    return said, f"{_call(context)}{see}"
 
 
 def _received(said: str) -> str:
@@ -59,9 +59,9 @@ def _options(context: Any) -> list[str]:
     return [name for one in context.command.get_params(context) for name in one.opts] if context else []
 
 
-def _pieces(context: Any) -> str:
+def _call(context: Any) -> str:
     """Gives how the verb is called, without the word for it."""
     if context is None:
         return ""
-    call = " ".join(context.command.collect_usage_pieces(context))
+    call: str = re.sub("[{}]", "", " ".join(context.command.collect_usage_pieces(context)))
     return f"write {context.command_path} {call}; "

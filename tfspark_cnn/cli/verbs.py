@@ -1,4 +1,4 @@
-"""The verbs of the command line: a table of where each is, so that the start imports none but the one that is asked for.
+"""The verbs of the command line: a table of where each is, so that a start imports none but the one that is called.
 
 Example:
     >>> VERBS["train"].command().name
@@ -10,13 +10,10 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
-
-if TYPE_CHECKING:
-    from typer import Context
 
 
 @dataclass(frozen=True)
@@ -50,9 +47,21 @@ class Verb:
 
 _ALL = (
     Verb("train", "tfspark_cnn.cli.train", "Train a network as CONF says, and print its accuracy, speed and files."),
-    Verb("evaluate", "tfspark_cnn.cli.evaluate", "Score the labelled table INPUT with MODEL, and tell its accuracy."),
-    Verb("predict", "tfspark_cnn.cli.predict", "Score the table INPUT with MODEL, and write it with its predictions."),
-    Verb("export", "tfspark_cnn.cli.export", "Write a network for others than Spark: a SavedModel, ONNX or .keras."),
+    Verb(
+        "evaluate",
+        "tfspark_cnn.cli.evaluate",
+        "Score the labelled table INPUT with MODEL, and tell its accuracy and the counts of each class.",
+    ),
+    Verb(
+        "predict",
+        "tfspark_cnn.cli.predict",
+        "Score the table INPUT with MODEL, and write it with columns prediction and probability to OUTPUT.",
+    ),
+    Verb(
+        "export",
+        "tfspark_cnn.cli.export",
+        "Write a network for others than Spark: a SavedModel, ONNX, or a .keras file.",
+    ),
     Verb("data", "tfspark_cnn.cli.data", "Download the files of a data source, and check their sums."),
     Verb("submit", "tfspark_cnn.cli.submit", "Run a verb on a cluster, by spark-submit.", options=False),
     Verb("version", "tfspark_cnn.cli.version", "Print the versions of this package and of what it stands on."),
@@ -68,7 +77,7 @@ class Verbs(TyperGroup):
         listed = {name: TyperCommand(name, help=verb.summary) for name, verb in VERBS.items()}
         self.commands = {**listed, **self.commands}
 
-    def resolve_command(self, ctx: Context, args: list[str]) -> tuple[str | None, Any, list[str]]:
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         """Gives the verb that is called, with its options."""
         name, found, rest = super().resolve_command(ctx, args)
         return name, VERBS[name].command() if name in VERBS else found, rest

@@ -11,8 +11,9 @@ if __name__ == "__main__":
     except ModuleNotFoundError as error:
         if error.name != "tfspark_cnn":
             raise
-        print(f"error: expected tfspark_cnn in the interpreter {sys.executable}, received none", file=sys.stderr)
-        cure = "--conf spark.pyspark.driver.python=.venv/bin/python, or an environment with it by --archives"
-        print(f"  to do: pass {cure}", file=sys.stderr)
+        sys.stderr.write(
+            f"error: expected tfspark_cnn in the interpreter {sys.executable}, received none\n"
+            "  to do: pass --conf spark.pyspark.driver.python=.venv/bin/python, or one with it by --archives\n"
+        )
         sys.exit(2)
     main()
