@@ -83,7 +83,7 @@ def train(
     Example: tfspark-cnn train conf/cifar10.toml --set data.dir=/data/cifar10 --dry-run
     """
     config = configuration.load(conf, flags=overrides or ())
-    rows = source(config.data.source)
+    rows = source(config.data.source).sized(config.data.image_size)
     rows.place(config.data.dir)  # refused before Spark starts
     augmentation.check(augmentation.parse(config.train.augmentation), rows.image_shape)
     if dry_run:
@@ -159,6 +159,7 @@ def _folders(config: Config) -> _RunFolders:
 def _loaded(spark: SparkSession, config: Config, rows: Source) -> tuple[DataFrame, ClassificationTask]:
     import numpy as np
 
+    from tfspark_cnn.data.image_folder import classes_in
     from tfspark_cnn.data.task import ClassificationTask
 
     training, held_out = rows.load()(
@@ -169,10 +170,17 @@ def _loaded(spark: SparkSession, config: Config, rows: Source) -> tuple[DataFram
         **rows.place(config.data.dir),
     )
     table = held_out.toArrow()
-    images = np.asarray(table["image"].combine_chunks().values, dtype=np.float32).reshape(-1, *rows.image_shape)
+    images = _values(table, rows) if rows.encoding == "raw" else table["image"].to_pylist()
     labels = np.asarray(table["label"], dtype=np.int64)
     steps = config.steps(training.count()) if config.train.scheduled else None
-    return training, ClassificationTask(config, rows.image_shape, rows.classes, images, labels, steps)
+    classes = rows.classes or len(classes_in(training))
+    return training, ClassificationTask(config, rows.image_shape, classes, images, labels, steps, rows.encoding)
+
+
+def _values(table: Any, rows: Source) -> Any:
+    import numpy as np
+
+    return np.asarray(table["image"].combine_chunks().values, dtype=np.float32).reshape(-1, *rows.image_shape)
 
 
 def _trained(

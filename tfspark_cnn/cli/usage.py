@@ -47,7 +47,8 @@ def lines(error: Any) -> tuple[str, str] | None:
 
 def _received(said: str) -> str:
     """Gives the value that was typed: the last quoted part before what it could have been."""
-    return (re.findall(r"'([^']*)'", said.partition(" is not one of ")[0]) or [""])[-1]
+    quoted: list[str] = re.findall(r"'([^']*)'", said.partition(" is not one of ")[0])
+    return quoted[-1] if quoted else ""
 
 
 def _nearest(name: str, known: list[str], otherwise: str) -> str:
