@@ -119,7 +119,7 @@ def test_the_image_holds_what_the_settings_for_kubernetes_and_submit_name() -> N
     assert properties["spark.pyspark.python"] == f"{folder}/bin/python"
     assert properties["spark.driver.extraJavaOptions"].endswith(f"={folder}/conf/log4j2.properties")
     assert properties["spark.kubernetes.driver.volumes.persistentVolumeClaim.runs.mount.path"] == f"{folder}/runs"
-    assert IN_IMAGE == f"local://{folder}/submit/main.py" and "./submit/main.py" in lines
+    assert f"local://{folder}/submit/main.py" == IN_IMAGE and "./submit/main.py" in lines
     copied = [word for line in re.findall(r"^COPY (?!--from)(.*) \S+$", lines, re.MULTILINE) for word in line.split()]
     assert copied and [name for name in copied if not (ROOT / name).exists()] == []
     tested, rest = (ROOT / "requirements.txt").read_text(encoding="utf-8").split("# what `make check`")

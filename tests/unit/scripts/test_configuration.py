@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import fields
 
 from scripts import configuration
-
 from tfspark_cnn import config
 
 
