@@ -16,9 +16,9 @@ COMMAND = "python -m scripts.configuration"
 
 _HEAD = """# Configuration
 
-What `tfspark-cnn train CONF` reads, table by table. Every key may be left out. A key is taken from the first place that
-has it: `--set train.epochs=3`, the environment's `TFSPARK_CNN_TRAIN__EPOCHS=3`, the TOML file, the default below. A key that is
-not here is refused, with the one that was probably meant. `--dry-run` shows what a run would take.
+What `tfspark-cnn train CONF` reads, table by table. Every key may be left out. A key is taken from the first place
+that has it: `--set train.epochs=3`, the environment's `TFSPARK_CNN_TRAIN__EPOCHS=3`, the TOML file, the default below.
+A key that is not here is refused, with the one that was probably meant. `--dry-run` shows what a run would take.
 
 This page is made by `{command}` from `tfspark_cnn/config.py`.
 """

@@ -85,7 +85,7 @@ def test_all_settings_are_sparks_own(path: Path) -> None:
 
 
 def test_a_typo_would_be_found() -> None:
-    assert not any(map(known, ("spark.executor.core", "spark.hadoop.yarn.no", "spark.kubernetes.contaner.image")))
+    assert not any(map(known, ("spark.executor.core", "spark.hadoop.yarn.no", "spark.kubernetes.box.image")))
 
 
 @pytest.mark.parametrize("path", PROPERTIES, ids=name_of)

@@ -144,7 +144,7 @@ def _check(wish: Wish, machine: Machine) -> None:
         kind = "a standalone cluster" if master.startswith("spark://") else f"the master {master}"
         raise ConfigError(
             f"--deploy-mode cluster: {kind} runs no driver of a Python program",
-            hint="leave it out, and submit from a machine of the cluster; YARN and Kubernetes have cluster mode",
+            hint="use client mode: leave it out, and submit from a machine of the cluster; YARN has both",
         )
     if master == "yarn" and not {"HADOOP_CONF_DIR", "YARN_CONF_DIR"} & machine.environment.keys():
         raise ConfigError(

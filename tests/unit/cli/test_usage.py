@@ -21,8 +21,8 @@ WRONG = {
     "unknown verb to submit": (("submit", "tain", CONF), "received 'tain'", "did you mean 'train'?"),
     "no verb to submit": (("submit",), "Missing argument 'VERB ARGS'", "see tfspark-cnn submit --help"),
     "wrong deploy mode": (
-        ("submit", "--deploy-mode", "clutser", "train", CONF),
-        "'clutser'",
+        ("submit", "--deploy-mode", "clustr", "train", CONF),
+        "'clustr'",
         "did you mean 'cluster'?",
     ),
 }
