@@ -49,7 +49,7 @@ def test_a_dry_run_prints_a_line_that_a_shell_takes(capsys: pytest.CaptureFixtur
         (("train", "no.toml"), 2, "no.toml: No such file", "conf/digits.toml"),
         (("train", CONF, "--set", "train.epoch=3"), 2, "unknown key train.epoch", "did you mean 'epochs'"),
         (("--master", "spark://h", "train", CONF), 2, "expected HOST:PORT in the master", "spark://HOST:7077"),
-        (("--properties-file", STANDALONE, "--deploy-mode", "cluster", "train", CONF), 2, "standalone cluster", "client"),
+        (("--properties-file", STANDALONE, "--deploy-mode", "cluster", "train", CONF), 2, "no driver", "client"),
         (("--master", "yarn", "train", CONF), 2, "expected HADOOP_CONF_DIR", "yarn-site.xml"),
         (("export", "model.keras", "out"), 2, "received 'export'", "train, evaluate, predict"),
         (("--master", "spark://no-such-host.invalid:7077", "train", CONF), 1, "no master of Spark answers", "start it"),
