@@ -121,7 +121,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
 
 
 def environment_of(folder: Path) -> str:
-    """Gives an archive as venv-pack makes it, as far as Spark looks into it: an interpreter, which here leaves a trace."""
+    """Gives an archive as venv-pack makes it, as far as Spark looks: an interpreter, which here leaves a trace."""
     script = f'#!/bin/sh\ntouch {folder}/shipped\nexec {sys.executable} "$@"\n'.encode()
     with tarfile.open(folder / "environment.tar.gz", "w:gz") as archive:
         entry = tarfile.TarInfo("bin/python")

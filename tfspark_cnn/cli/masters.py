@@ -9,6 +9,7 @@ Example:
 
 from __future__ import annotations
 
+import difflib
 import re
 import socket
 import urllib.parse
@@ -18,6 +19,7 @@ from tfspark_cnn.errors import ClusterError, ConfigError
 ANSWER_S = 5.0
 KUBERNETES_PORT = 443
 _LOCAL = re.compile(r"local(\[(\d+|\*)( *, *(\d+))?\])?|local-cluster\[ *\d+ *, *\d+ *, *\d+ *\]")
+_SCHEMES = ("spark", "k8s", "yarn", "local")
 _FORMS = "local[4], spark://HOST:7077, yarn, k8s://https://HOST:6443"
 
 
@@ -42,6 +44,8 @@ def endpoints(master: str) -> list[tuple[str, int]]:
     if scheme == "k8s":
         url = rest if "://" in rest else f"https://{rest}"
         return [_endpoint(urllib.parse.urlsplit(url).netloc, master, port=KUBERNETES_PORT)]
+    if difflib.get_close_matches(scheme, _SCHEMES, n=1):
+        raise ConfigError(f"expected a master of Spark, received {master!r}", hint=f"write one of: {_FORMS}")
     return []  # of a cluster manager that only Spark knows
 
 

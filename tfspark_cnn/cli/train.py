@@ -20,12 +20,14 @@ from tfspark_cnn.cli import java
 from tfspark_cnn.cli import spark as embedded
 from tfspark_cnn.cli.progress import ProgressLine, TrainingProgress, progress_line
 from tfspark_cnn.cli.report import RunReport, summarize
+from tfspark_cnn.cli.saved_model import is_local, local
 from tfspark_cnn.cli.spark_install import machine
 from tfspark_cnn.cli.submission import Wish, submission
 from tfspark_cnn.cli.translation import translated
 from tfspark_cnn.cluster import slots, topology
 from tfspark_cnn.config import Config
 from tfspark_cnn.data import Source, source, storage
+from tfspark_cnn.errors import ConfigError
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -85,6 +87,7 @@ def train(
     config = configuration.load(conf, flags=overrides or ())
     rows = source(config.data.source).sized(config.data.image_size)
     rows.place(config.data.dir)  # refused before Spark starts
+    _check_files(config.data.dir, rows)
     augmentation.check(augmentation.parse(config.train.augmentation), rows.image_shape)
     if dry_run:
         _show_plan(config, conf, overrides or ())
@@ -132,6 +135,15 @@ def _run(config: Config, rows: Source, folders: _RunFolders, *, debug: bool) -> 
             with _saying_how_to_go_on(folders):
                 results, figures = _trained(spark, training_rows, task, folders=folders, line=line)
     return summarize(results, images=progress.images, log_dir=folders.logs, **figures)
+
+
+def _check_files(folder: str, rows: Source) -> None:
+    """Refuses a local folder that is not there; of files of images Hadoop knows, for which `/data` may be elsewhere."""
+    if rows.encoding == "raw" and folder and is_local(folder) and not local(folder).exists():
+        raise ConfigError(
+            f"data.dir: expected the files of {rows.name} in {folder}, received nothing",
+            hint=f"`tfspark-cnn data {rows.name} {folder}` downloads them, or set data.dir to where they are",
+        )
 
 
 def _nodes(config: Config) -> int:

@@ -11,11 +11,8 @@ Example:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import pyarrow.fs as pafs
-
-from tfspark_cnn.data import storage
 from tfspark_cnn.data.image_folder import classes_in, image_folder
 
 if TYPE_CHECKING:
@@ -43,7 +40,7 @@ def labelled(
     """
     from pyspark.sql import functions as sf
 
-    if all(_is_folder(f"{folder.rstrip('/')}/{part}") for part in ("train", "val")):
+    if all(_is_folder(spark, f"{folder.rstrip('/')}/{part}") for part in ("train", "val")):
         training = image_folder(spark, f"{folder.rstrip('/')}/train")
         held_out = image_folder(spark, f"{folder.rstrip('/')}/val", classes=classes_in(training))
     else:
@@ -57,5 +54,8 @@ def labelled(
     return training.select("image", "label"), some.select("image", "label")
 
 
-def _is_folder(path: str) -> bool:
-    return bool(storage.kind_at(path) == pafs.FileType.Directory)
+def _is_folder(spark: SparkSession, path: str) -> bool:
+    jvm: Any = spark.sparkContext._jvm  # Hadoop's file systems, which read the images too, are there alone
+    place = jvm.org.apache.hadoop.fs.Path(path)
+    system = place.getFileSystem(spark.sparkContext._jsc.hadoopConfiguration())
+    return bool(system.exists(place) and system.getFileStatus(place).isDirectory())
