@@ -20,6 +20,7 @@ import psutil
 import pytest
 from conftest import node_processes
 from standalone import ROOT, SPARK_HOME, Standalone, ended, environment, standalone
+from test_driver_ends import gone_within
 
 from tfspark_cnn.cli import spark_properties
 
@@ -147,8 +148,7 @@ def killed(line: list[str], cluster: Standalone, folder: Path) -> float:
         assert len(of_it) >= 1 + 2 + 2, "the driver, two executors, two nodes"
         began = time.monotonic()
         os.kill(process.pid, signal.SIGKILL)
-        _, alive = psutil.wait_procs(of_it, timeout=END_S)
-        assert not [one for one in alive if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+        assert gone_within([one.pid for one in of_it], END_S)
         return time.monotonic() - began
 
 

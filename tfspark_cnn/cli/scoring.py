@@ -106,11 +106,19 @@ def parsed_shape(text: str) -> tuple[int, ...] | None:
 
 @contextmanager
 def scoring(master: str, *, debug: bool) -> Iterator[tuple[SparkSession, ProgressLine]]:
+    """Starts Spark to score on, and stops it at the end: `on_spark` with a slot."""
+    with on_spark(ClusterConfig(master=master), debug=debug, slots_needed=1) as started:
+        yield started
+
+
+@contextmanager
+def on_spark(cluster: ClusterConfig, *, debug: bool, slots_needed: int) -> Iterator[tuple[SparkSession, ProgressLine]]:
     """Starts Spark, and stops it at the end.
 
     Args:
-        master: Spark's.
+        cluster: how many slots, and whose master.
         debug: whether what Spark writes stays on the terminal.
+        slots_needed: so many tasks must be able to run at once.
 
     Raises:
         ConfigError: there is no Java, or no such master.
@@ -125,6 +133,6 @@ def scoring(master: str, *, debug: bool) -> Iterator[tuple[SparkSession, Progres
         with progress_line(Console(stderr=True), TrainingProgress()) as line, translated():
             line.phase("starting Spark")
             log_file = None if debug else Path(folder, "spark.log")
-            with embedded.session(ClusterConfig(master=master), log_file=log_file) as spark:
-                slots.check(spark.sparkContext, nodes=1, feeders=0, profile=None, what="task")
+            with embedded.session(cluster, log_file=log_file) as spark:
+                slots.check(spark.sparkContext, nodes=slots_needed, feeders=0, profile=None, what="task")
                 yield spark, line

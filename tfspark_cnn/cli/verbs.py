@@ -63,6 +63,11 @@ _ALL = (
         "Write a network for others than Spark: a SavedModel, ONNX, or a .keras file.",
     ),
     Verb("data", "tfspark_cnn.cli.data", "Download the files of a data source, and check their sums."),
+    Verb(
+        "bench",
+        "tfspark_cnn.cli.bench",
+        "Measure the feed, steps and all-reduces on a cluster of your own, in a minute or two.",
+    ),
     Verb("submit", "tfspark_cnn.cli.submit", "Run a verb on a cluster, by spark-submit.", options=False),
     Verb("version", "tfspark_cnn.cli.version", "Print the versions of this package and of what it stands on."),
 )
