@@ -96,16 +96,18 @@ class DataConfig(_Table):
     """Table `[data]`: where the rows come from.
 
     Attributes:
-        source: a name that `tfspark_cnn.data` knows.
+        source: one of the sources below.
         dir: the folder with its files, or its archive, for a source that is not bundled; else empty.
         test_fraction: the part of the rows that is held out for the accuracy.
         partitions: of the DataFrame; any number trains the same rows.
+        image_size: the side in pixels to which files of images are brought; other sources have images of one size.
     """
 
     source: str = _text("digits")
     dir: str = _setting("", "a text", lambda value: True)
     test_fraction: float = _setting(0.2, "a number between 0 and 1, both excluded", lambda value: 0 < value < 1)
     partitions: int = _at_least(1, 4)
+    image_size: int = _at_least(1, 224)
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,7 @@ class ModelConfig:
     """Table `[model]`: the network.
 
     Attributes:
-        name: one of `networks.NETWORKS` or of `keras.applications`, or your own function as `package.module:function`.
+        name: a network below, one of `keras.applications`, or your own function as `package.module:function`.
         parameters: passed to the network's builder by name; table `[model.parameters]`.
     """
 
@@ -139,23 +141,23 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class TrainConfig(_Table):
-    """Table `[train]`.
+    """Table `[train]`: how the network is trained.
 
     Attributes:
         epochs: passes over the rows.
         batch_size: rows in a step of one node; the global batch is this times `cluster.num_workers`.
         learning_rate: the optimizer's.
-        optimizer: one of `Optimizer`.
+        optimizer: the Keras optimizer of that name.
         seed: of the split, the initial weights, the order of rows, dropout and augmentation.
-        precision: one of `Precision`.
-        schedule: one of `Schedule`.
+        precision: in which types the network computes: Keras' dtype policies; weights stay float32.
+        schedule: how the learning rate goes on after its warm-up: as it is, or down to 0 as half a cosine.
         warmup_epochs: in which the learning rate rises from 0.
         momentum: of sgd and rmsprop; others have moments of their own.
         weight_decay: the part of the weights that a step takes away, times the learning rate; biases and the weights of
             normalisation stay. Networks here have the decay of their papers already, as a regulariser.
         label_smoothing: the part of a label that goes to all classes alike.
-        augmentation: as `tfspark_cnn.augmentation.parse` reads it; empty: none.
-        recipe: a name of `tfspark_cnn.recipes`, whose settings stand for those that are not given; empty: none.
+        augmentation: what changes the images of each batch anew, as `flip, crop:4, mixup:0.2`; empty: nothing.
+        recipe: one of the recipes below, whose settings stand for those that are not given; empty: none.
     """
 
     epochs: int = _at_least(1, 20)
@@ -224,7 +226,7 @@ class TrainConfig(_Table):
 
 @dataclass(frozen=True)
 class ClusterConfig(_Table):
-    """Table `[cluster]`.
+    """Table `[cluster]`: how many nodes, and on which Spark.
 
     Attributes:
         num_workers: nodes that train: the chief and the workers together.
@@ -243,7 +245,7 @@ class ClusterConfig(_Table):
 
 @dataclass(frozen=True)
 class OutputConfig(_Table):
-    """Table `[output]`.
+    """Table `[output]`: what a run leaves.
 
     Attributes:
         dir: folder for the saved model, the event files and Spark's log; created if missing.
@@ -291,13 +293,15 @@ class _Given:
     rank: int = 0  # of the place: a file, the environment, a flag
 
 
-_TABLES: dict[str, Any] = {
+TABLES: dict[str, Any] = {
     "data": DataConfig,
     "model": ModelConfig,
     "train": TrainConfig,
     "cluster": ClusterConfig,
     "output": OutputConfig,
 }
+"""The tables of a file, by name."""
+
 _FREE_TABLE = "model.parameters."
 _NO_RECIPE = ("", '""', "''")
 """Also as a flag or a variable may have it."""
@@ -326,8 +330,8 @@ def load(path: str | Path | None = None, *, flags: Iterable[str] = ()) -> Config
     for key, setting in given.items():
         _refuse_unknown(key, setting.origin)
     chosen = _without_what_a_recipe_sets(given)
-    tables = {name: _values(name, chosen) for name in _TABLES}
-    made = {name: kind(**tables[name]) for name, kind in _TABLES.items() if kind is not TrainConfig}
+    tables = {name: _values(name, chosen) for name in TABLES}
+    made = {name: kind(**tables[name]) for name, kind in TABLES.items() if kind is not TrainConfig}
     return Config(train=TrainConfig.of(tables["train"], workers=made["cluster"].num_workers), **made)
 
 
@@ -373,7 +377,7 @@ def _syntax_error(path: Path, error: tomllib.TOMLDecodeError) -> ConfigError:
 def _flat(tables: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
     for name, value in tables.items():
         # A table where a value belongs stays whole, so that the error is about its type.
-        if isinstance(value, dict) and f"{prefix}{name}." in {f"{table}." for table in _TABLES} | {_FREE_TABLE}:
+        if isinstance(value, dict) and f"{prefix}{name}." in {f"{table}." for table in TABLES} | {_FREE_TABLE}:
             yield from _flat(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value
@@ -388,9 +392,9 @@ def _from_flag(flag: str) -> tuple[str, _Given]:
 
 def _refuse_unknown(key: str, origin: str) -> None:
     table, _, name = key.partition(".")
-    if table not in _TABLES:
-        raise ConfigError(f"unknown table [{table}] {origin}", hint=suggestion(table, _TABLES))
-    known = [setting.name for setting in fields(_TABLES[table])]
+    if table not in TABLES:
+        raise ConfigError(f"unknown table [{table}] {origin}", hint=suggestion(table, TABLES))
+    known = [setting.name for setting in fields(TABLES[table])]
     if not name:
         raise ConfigError(f"{table} {origin} is a value, expected the table [{table}]", hint=f"write [{table}]")
     if name not in known and not key.startswith(_FREE_TABLE):
@@ -398,7 +402,7 @@ def _refuse_unknown(key: str, origin: str) -> None:
 
 
 def _values(name: str, given: Mapping[str, _Given]) -> dict[str, Any]:
-    kind = _TABLES[name]
+    kind = TABLES[name]
     values = {
         setting.name: _value(setting, given[f"{name}.{setting.name}"], f"{name}.{setting.name}")
         for setting in fields(kind)

@@ -44,6 +44,11 @@ def pyspark_python() -> str | None:
     return get("PYSPARK_PYTHON")
 
 
+def under_spark_submit() -> bool:
+    """Tells whether spark-submit started this process: it says by PYSPARK_GATEWAY_PORT where its JVM listens."""
+    return get("PYSPARK_GATEWAY_PORT") is not None
+
+
 def server_host() -> str | None:
     """Gives TFOS_SERVER_HOST, the address by which executors reach the driver, or None where it is not set."""
     return get("TFOS_SERVER_HOST")

@@ -54,6 +54,8 @@ def commands() -> list[Command]:
 
 def kind(command: Command) -> str:
     """What is done about a command."""
+    if "tfspark-cnn submit " in command.line:
+        return "submit"
     if PLACEHOLDER in command.line:
         return "for a cluster"
     if command.line.startswith("make "):
@@ -93,7 +95,7 @@ def run(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 def test_every_command_is_of_a_kind_that_is_tested() -> None:
     assert {kind(command) for command in commands()} == {
-        "make", "program", "command line", "scoring", "doctor", "for a cluster",
+        "make", "program", "command line", "scoring", "doctor", "submit", "for a cluster",
     }  # fmt: skip
     assert {language for language, _ in _FENCE.findall(README.read_text(encoding="utf-8"))} == {
         "bash", "console", "python", "text",
@@ -175,9 +177,18 @@ def test_the_doctor_finds_that_all_is_well(folder: Path) -> None:
 
 def test_options_for_a_cluster_are_those_of_spark_submit(folder: Path) -> None:
     known = run(f'PYSPARK_PYTHON="$PWD/.venv/bin/python" {folder}/.venv/bin/spark-submit --help', folder).stderr
-    (command,) = of_kind("for a cluster")
-    unknown = [name for name in re.findall(r"(?<= )--[a-z-]+", command.line) if not re.search(rf"{name}[ ,]", known)]
-    assert not unknown, known
+    lines = [command.line.partition("submit/main.py")[0] for command in of_kind("for a cluster")]
+    unknown = [
+        name for line in lines for name in re.findall(r"(?<= )--[a-z-]+", line) if not re.search(rf"{name}[ ,]", known)
+    ]
+    assert len(lines) == 2 and not unknown, known
+
+
+@pytest.mark.parametrize("command", of_kind("submit"), ids=lambda command: command.line)
+def test_lines_of_submit_give_a_line_of_spark_submit(command: Command, folder: Path) -> None:
+    done = run(command.line.replace(" submit ", " submit --dry-run "), folder)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"/bin/spark-submit .*submit/main\.py train conf/digits\.toml$", done.stdout.strip())
 
 
 def test_the_error_of_too_few_slots_is_the_one_shown(folder: Path) -> None:

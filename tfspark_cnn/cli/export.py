@@ -34,7 +34,12 @@ def export(
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Write a network for others than Spark, as: tfspark-cnn export runs/digits/model/model.keras digits.onnx."""
+    """Write a network for others than Spark: a SavedModel, ONNX, or a .keras file.
+
+    Example: tfspark-cnn export runs/digits/model/model.keras digits.onnx
+
+    Example: tfspark-cnn export runs/digits-model serving/digits/1
+    """
     from rich.console import Console
 
     from tfspark_cnn.ml import saved_network

@@ -1,7 +1,7 @@
 """The entry point of `tfspark-cnn`: finds the verb, turns errors into two lines and an exit code.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 130 interrupted (Ctrl-C). Starting it imports neither
-Spark nor TensorFlow.
+Spark nor TensorFlow, and no verb but the one that is called: `cli/verbs.py` says where each is.
 """
 
 from __future__ import annotations
@@ -12,32 +12,24 @@ from collections.abc import Sequence
 
 import typer
 
-from tfspark_cnn.cli.data import data
-from tfspark_cnn.cli.doctor import doctor
-from tfspark_cnn.cli.evaluate import evaluate
-from tfspark_cnn.cli.export import export
-from tfspark_cnn.cli.predict import predict
-from tfspark_cnn.cli.tensorboard import tensorboard
-from tfspark_cnn.cli.train import train
-from tfspark_cnn.cli.version import version
+from tfspark_cnn.cli import usage
+from tfspark_cnn.cli.verbs import Verbs
 from tfspark_cnn.errors import ConfigError, TFSparkError
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 
 app = typer.Typer(
+    cls=Verbs,
     help="Trains convolutional networks with TensorFlow on the executors of a Spark cluster.",
+    epilog="Example: tfspark-cnn train conf/digits.toml --set train.epochs=3",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.command("train")(train)
-app.command("export")(export)
-app.command("evaluate")(evaluate)
-app.command("predict")(predict)
-app.command("data")(data)
-app.command("doctor")(doctor)
-app.command("tensorboard")(tensorboard)
-app.command("version")(version)
+
+
+@app.callback()
+def _verbs() -> None:
+    """Makes typer see a group, whose verbs are in the table."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -48,27 +40,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        app(args=given, prog_name="tfspark-cnn")
-    except KeyboardInterrupt:
-        sys.exit(_told_interrupted())
-    except SystemExit as ended:  # as typer ends what was interrupted within a verb
-        sys.exit(_told_interrupted() if ended.code == INTERRUPTED else ended.code)
+        code = app(args=given, prog_name="tfspark-cnn", standalone_mode=False)
+    except (KeyboardInterrupt, typer.Abort):
+        code = INTERRUPTED
     except Exception as error:  # the outermost edge: whatever it is, the user gets two lines
         sys.exit(_told(error, debug="--debug" in given))
-
-
-def _told_interrupted() -> int:
-    print("interrupted", file=sys.stderr)
-    return INTERRUPTED
+    if code == INTERRUPTED:  # also as typer ends what was interrupted within a verb
+        print("interrupted", file=sys.stderr)
+    sys.exit(code or 0)
 
 
 def _told(error: Exception, *, debug: bool) -> int:
-    if debug:
+    if usage.asks_for_help(error):
+        print(error)
+        return USAGE
+    if debug and not usage.is_usage(error):
         traceback.print_exception(error)
     else:
-        message, cure = _lines(error)
+        message, cure = usage.lines(error) or _lines(error)
         print(f"error: {message}\n  to do: {cure}", file=sys.stderr)
-    return USAGE if isinstance(error, ConfigError) else FAILED
+    return USAGE if isinstance(error, ConfigError) or usage.is_usage(error) else FAILED
 
 
 def _lines(error: Exception) -> tuple[str, str]:

@@ -18,9 +18,11 @@ from tfspark_cnn.cli import spark as embedded
 from tfspark_cnn.cli.progress import progress
 from tfspark_cnn.cli.saved_model import IMAGE, Wanted
 from tfspark_cnn.cli.tables import TableFormat
+from tfspark_cnn.cli.translation import translated
+from tfspark_cnn.cluster import slots
 from tfspark_cnn.config import ClusterConfig
 from tfspark_cnn.display.display import Display
-from tfspark_cnn.errors import ConfigError, SourceError, TFSparkError
+from tfspark_cnn.errors import ConfigError
 from tfspark_cnn.feed.columns import Column, Encoding, Resize
 
 if TYPE_CHECKING:
@@ -105,14 +107,23 @@ def parsed_shape(text: str) -> tuple[int, ...] | None:
 
 @contextmanager
 def scoring(master: str, *, debug: bool) -> Iterator[tuple[SparkSession, Display]]:
+    """Starts Spark to score on, and stops it at the end: `on_spark` with a slot."""
+    with on_spark(ClusterConfig(master=master), debug=debug, slots_needed=1) as started:
+        yield started
+
+
+@contextmanager
+def on_spark(cluster: ClusterConfig, *, debug: bool, slots_needed: int) -> Iterator[tuple[SparkSession, Display]]:
     """Starts Spark, and stops it at the end.
 
     Args:
-        master: Spark's.
+        cluster: how many slots, and whose master.
         debug: whether what Spark writes stays on the terminal.
+        slots_needed: so many tasks must be able to run at once.
 
     Raises:
-        ConfigError: there is no Java.
+        ConfigError: there is no Java, or no such master.
+        SlotsError: no executor came.
         TFSparkError: Spark failed.
     """
 
@@ -122,42 +133,6 @@ def scoring(master: str, *, debug: bool) -> Iterator[tuple[SparkSession, Display
         with progress() as line, translated():
             line.phase("starting Spark")
             log_file = None if debug else Path(folder, "spark.log")
-            with embedded.session(ClusterConfig(master=master), log_file=log_file) as spark:
+            with embedded.session(cluster, log_file=log_file) as spark:
+                slots.check(spark.sparkContext, nodes=slots_needed, feeders=0, profile=None, what="task")
                 yield spark, line
-
-
-@contextmanager
-def translated() -> Iterator[None]:
-    """Turns what Spark raises into one line: our own error, where a task raised one.
-
-    Raises:
-        TFSparkError: it raised.
-    """
-    try:
-        yield
-    except TFSparkError:
-        raise
-    except Exception as error:
-        if not type(error).__module__.startswith(("pyspark", "py4j")):
-            raise
-        from tfspark_cnn.cluster.launcher import brief, own_error
-
-        said = cause_in(str(error)) or brief(error)
-        raise (
-            own_error(error)
-            or SourceError(f"Spark failed: {said}", hint="run it again with --debug for what Spark writes")
-        ) from error
-
-
-def cause_in(text: str) -> str:
-    """Gives the innermost cause in what the JVM says about a call that failed; empty where it says none.
-
-    Example:
-        >>> cause_in("An error occurred while calling o3.parquet.\\n: A: aborted\\nCaused by: B: not a Parquet file")
-        'B: not a Parquet file'
-    """
-    if not text.startswith("An error occurred while calling"):
-        return ""
-    lines = [line.strip() for line in text.splitlines()[1:]]
-    causes = [line.removeprefix("Caused by:").strip() for line in lines if line.startswith("Caused by:")]
-    return causes[-1] if causes else (lines or [""])[0].lstrip(": ")

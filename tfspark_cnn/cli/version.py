@@ -8,7 +8,10 @@ _PACKAGES = ("tfspark_cnn", "pyspark", "tensorflow", "keras", "pyarrow")
 
 
 def version() -> None:
-    """Prints the versions of this package and of what it stands on."""
+    """Print the versions of this package and of what it stands on.
+
+    Example: tfspark-cnn version
+    """
     for package in _PACKAGES:
         print(f"{package} {_installed(package)}")
 

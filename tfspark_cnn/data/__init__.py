@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from tfspark_cnn.config import suggestion
@@ -44,11 +44,12 @@ class Source:
     Attributes:
         name: how a configuration calls it.
         image_shape: `(height, width, channels)` of a row of column `image`, which holds it flat, row-major.
-        classes: labels are 0 to `classes - 1`.
+        classes: labels are 0 to `classes - 1`; 0 where the files tell.
         loader: `package.module:function`, called as
             `load(spark, *, test_fraction, seed, partitions) -> (training rows, held-out rows)`, and with `folder`
             where the source is in one.
         in_folder: whether its files are the user's, and not bundled.
+        encoding: of column `image`: `raw` where it holds the values, `jpeg` for files of images, of any size.
     """
 
     name: str
@@ -56,6 +57,11 @@ class Source:
     classes: int
     loader: str
     in_folder: bool = False
+    encoding: str = "raw"
+
+    def sized(self, side: int) -> Source:
+        """Gives the source with images of the side that files are brought to; others have their own."""
+        return self if self.encoding == "raw" else replace(self, image_shape=(side, side, 3))
 
     def place(self, folder: str) -> dict[str, str]:
         """Gives the argument that says where the files are, if the source has files.
@@ -69,7 +75,7 @@ class Source:
         if self.in_folder and not folder:
             raise ConfigError(
                 f"expected a folder with the files of {self.name}, received none",
-                hint=f"set data.dir to where they are; `tfspark-cnn data {self.name} DIR` downloads them",
+                hint=self._where(),
             )
         if folder and not self.in_folder:
             raise ConfigError(
@@ -77,6 +83,11 @@ class Source:
                 hint="leave out data.dir, or choose another data.source",
             )
         return {"folder": folder} if self.in_folder else {}
+
+    def _where(self) -> str:
+        if self.name in _IN_FOLDER:
+            return f"set data.dir to where they are; `tfspark-cnn data {self.name} DIR` downloads them"
+        return "set data.dir to a folder with a folder for each class, or with train and val"
 
     def load(self) -> Load:
         """Gives the function that makes the two DataFrames; its module is imported only now."""
@@ -98,6 +109,8 @@ _SOURCES = (
         Source(name, image_shape=shape, classes=classes, loader=f"tfspark_cnn.data.in_folder:{name}", in_folder=True)
         for name, (shape, classes) in _IN_FOLDER.items()
     ),
+    # Its classes are the folders that are there, and files are brought to one size.
+    Source("image_folder", (224, 224, 3), 0, "tfspark_cnn.data.labelled_folder:labelled", True, "jpeg"),
 )
 
 

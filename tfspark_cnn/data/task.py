@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,15 +19,17 @@ class ClassificationTask:
         config: the whole configuration of the run.
         image_shape: `(height, width, channels)` of column `image`.
         classes: labels are 0 to `classes - 1`.
-        test_images: `float32[rows, height, width, channels]`; they travel with the task because only one node
-            evaluates, and a second feed would have to keep all nodes in step.
+        test_images: `float32[rows, height, width, channels]`, or the bytes of files; they travel with the task because
+            only one node evaluates, and a second feed would have to keep all nodes in step.
         test_labels: `int64[rows]`.
         steps: of an epoch, where the learning rate has a schedule.
+        encoding: of column `image`, and of the held-out rows: `raw` for values, else of files.
     """
 
     config: Config
     image_shape: tuple[int, int, int]
     classes: int
-    test_images: npt.NDArray[np.float32]
+    test_images: npt.NDArray[np.float32] | Sequence[bytes]
     test_labels: npt.NDArray[np.int64]
     steps: int | None = None
+    encoding: str = "raw"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,13 +16,16 @@ import numpy as np
 import numpy.typing as npt
 
 from tfspark_cnn.data.task import ClassificationTask
-from tfspark_cnn.errors import ConfigError
+from tfspark_cnn.errors import ConfigError, SchemaError
+from tfspark_cnn.feed.columns import Encoding
 from tfspark_cnn.feed.schema import Column
+from tfspark_cnn.training import images
 from tfspark_cnn.training.callbacks import ProgressReporter
 from tfspark_cnn.training.parameter_server import ParameterServers
 from tfspark_cnn.training.supervised import Supervised, plain
 
 MODEL_FILE = "model.keras"
+FILES_AT_ONCE = 64
 ROWS_AT_ONCE = 1024  # bounds the memory of scoring; a step of the training is far smaller
 
 
@@ -98,8 +101,15 @@ def _supervised(task: ClassificationTask) -> Supervised:
 
 
 def _rows(task: ClassificationTask, dataset: Callable[..., Any]) -> Any:
-    image, size = Column("image", shape=task.image_shape), task.config.train.batch_size
+    image, size = column_of(task), task.config.train.batch_size
     return dataset(image, "label", batch_size=size, augment=_supervised(task).augment(training=True))
+
+
+def column_of(task: ClassificationTask) -> Column:
+    """Gives how column `image` is read: values as they are, files brought to one size and to values from 0 to 1."""
+    if task.encoding == Encoding.RAW:
+        return Column("image", shape=task.image_shape)
+    return Column("image", shape=task.image_shape, encoding=task.encoding, resize="bilinear", scale=1 / 255)
 
 
 def _judged(model: keras.Model, task: ClassificationTask, ctx: JobContext) -> dict[str, Any]:
@@ -107,7 +117,7 @@ def _judged(model: keras.Model, task: ClassificationTask, ctx: JobContext) -> di
     path = _save(model, ctx.model_dir)
     # Read back, the network has plain variables, outside the strategy; and what is judged is what was saved.
     saved = keras.models.load_model(path, compile=False)
-    accuracy = accuracy_of(saved, task.test_images, task.test_labels)
+    accuracy = accuracy_of(saved, pixels(task), task.test_labels)
     return {"model": str(path), "test_accuracy": accuracy, "test_rows": len(task.test_labels)}
 
 
@@ -126,16 +136,33 @@ def _save(model: keras.Model, model_dir: str | None) -> Path:
     return folder / MODEL_FILE
 
 
-def accuracy_of(model: keras.Model, images: npt.NDArray[np.float32], labels: npt.NDArray[np.int64]) -> float:
+def pixels(task: ClassificationTask) -> Iterator[npt.NDArray[np.float32]]:
+    """Gives the held-out images in parts, as the network takes them: `float32[rows, height, width, channels]`.
+
+    Raises:
+        SchemaError: the bytes of one are no image.
+    """
+    at_once = ROWS_AT_ONCE if task.encoding == Encoding.RAW else FILES_AT_ONCE
+    for start in range(0, len(task.test_labels), at_once):
+        part = task.test_images[start : start + at_once]
+        yield part if isinstance(part, np.ndarray) else np.stack([_decoded(one, column_of(task)) for one in part])
+
+
+def _decoded(file: bytes, column: Column) -> npt.NDArray[np.float32]:
+    wrong = images.why_not(file, column)
+    if wrong:
+        raise SchemaError(f"a held-out row of column {column.name!r}: {wrong[0]}", hint=wrong[1])
+    found: npt.NDArray[np.float32] = images.cast(images.fitted(images.opened(file, column), column), column).numpy()
+    return found
+
+
+def accuracy_of(model: keras.Model, parts: Iterable[npt.NDArray[np.float32]], labels: npt.NDArray[np.int64]) -> float:
     """Gives the part of the rows that the network labels right, on this node alone.
 
     Args:
         model: built outside any strategy; gives `float32[rows, classes]`.
-        images: `float32[rows, height, width, channels]`.
+        parts: `float32[rows, height, width, channels]`, which together are all images.
         labels: `int64[rows]`.
     """
-    right = 0
-    for start in range(0, len(labels), ROWS_AT_ONCE):
-        scores = model(images[start : start + ROWS_AT_ONCE], training=False)
-        right += int(np.sum(np.argmax(scores, axis=-1) == labels[start : start + ROWS_AT_ONCE]))
-    return right / len(labels)
+    found = np.concatenate([np.argmax(model(part, training=False), axis=-1) for part in parts])
+    return int(np.sum(found == labels)) / len(labels)

@@ -33,16 +33,16 @@ def test_version_names_what_it_stands_on(capsys: pytest.CaptureFixture[str]) -> 
     assert "tensorflow 2." in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("arguments", [("train",), ("trian",), ("train", CONF, "--sett", "x"), ()])
-def test_wrong_usage_exits_with_2(arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
-    assert exit_code(*arguments) == 2
-    assert "Usage" in "".join(capsys.readouterr())
-
-
 def test_a_dry_run_shows_the_whole_configuration_and_starts_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     assert exit_code("train", CONF, "--dry-run", "--set", "train.epochs=3", "--set", "cluster.num_workers=3") == 0
     plan = json.loads(capsys.readouterr().out)
     assert (plan["train"]["epochs"], plan["spark"]["master"]) == (3, "local[5]")
+    assert [(node["number"], node["role"], node["index"]) for node in plan["nodes"]] == [
+        (0, "chief", 0), (1, "worker", 0), (2, "worker", 1),
+    ]  # fmt: skip
+    line = plan["spark"]["submit"]
+    assert "spark-submit --master 'local[5]' " in line
+    assert line.endswith(f"/submit/main.py train {CONF} --set train.epochs=3 --set cluster.num_workers=3")
 
 
 def test_a_folder_that_cannot_be_made_is_refused_before_anything_starts(

@@ -12,8 +12,9 @@ import pytest
 
 from tfspark_cnn.cli import java, main, tables
 from tfspark_cnn.cli.saved_model import saved_model
-from tfspark_cnn.cli.scoring import cause_in, parsed_shape, translated, wanted
+from tfspark_cnn.cli.scoring import parsed_shape, wanted
 from tfspark_cnn.cli.tables import TableFormat
+from tfspark_cnn.cli.translation import cause_in, translated
 from tfspark_cnn.errors import ConfigError, SourceError
 
 

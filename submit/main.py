@@ -1,0 +1,1 @@
+../tfspark_cnn/submit/main.py
