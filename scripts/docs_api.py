@@ -68,7 +68,9 @@ class ApiPage:
         head = f"# {self.module}\n\n"
         if not self.names:
             return f"{head}::: {self.module}\n    options: {{show_root_heading: false, show_root_toc_entry: false}}\n"
-        module = f"::: {self.module}\n    options: {{show_root_heading: false, show_root_toc_entry: false, members: []}}\n"
+        module = (
+            f"::: {self.module}\n    options: {{show_root_heading: false, show_root_toc_entry: false, members: []}}\n"
+        )
         return head + "\n".join([module, *(f"::: {self.module}.{name}\n" for name in self.names)])
 
 

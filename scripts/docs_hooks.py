@@ -97,8 +97,6 @@ def _linked_files() -> set[str]:
     found = {
         target
         for source in sources
-        for target in docs_links.targets(
-            source.read_text(encoding="utf-8"), source=source.relative_to(ROOT).as_posix()
-        )
+        for target in docs_links.targets(source.read_text(encoding="utf-8"), source=source.relative_to(ROOT).as_posix())
     }
     return {path for path in found if (ROOT / path).is_file()}

@@ -12,7 +12,9 @@ def param_reference() -> str:
     found = {
         name: one for kind in ClassifierParams.__mro__ for name, one in vars(kind).items() if isinstance(one, Param)
     }
-    lines = [f"| `{name}` | {_default(DEFAULTS, name)} | {one.doc.replace('|', ' or ')} |" for name, one in found.items()]
+    lines = [
+        f"| `{name}` | {_default(DEFAULTS, name)} | {one.doc.replace('|', ' or ')} |" for name, one in found.items()
+    ]
     return "\n".join(["| Param | default | meaning |", "|---|---|---|", *sorted(lines, key=str.lower)])
 
 

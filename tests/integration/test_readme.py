@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from conftest import spark_environment
 
+from bench import first_run
 from tfspark_cnn.cluster import topology
 from tfspark_cnn.cluster.lockstep import Lockstep
 from tfspark_cnn.cluster.messages import Created
@@ -26,6 +27,7 @@ PROGRAM, ESTIMATOR, ASYNCHRONOUS, INDEPENDENT = PROGRAMS = (
     "train_digits.py", "classify_digits.py", "train_async.py", "try_rates.py",
 )  # fmt: skip
 """In the order in which they stand there."""
+FIRST_RUN = [step.command for step in first_run.STEPS]  # run by bench.first_run, and each verb by tests of its own
 PLACEHOLDER = "HOST"  # in a command that needs a cluster of one's own
 RUN_S = 150
 
@@ -54,6 +56,8 @@ def commands() -> list[Command]:
 
 def kind(command: Command) -> str:
     """What is done about a command."""
+    if command.line in FIRST_RUN:
+        return "first run"
     if PLACEHOLDER in command.line:
         return "for a cluster"
     if command.line.startswith("make "):
@@ -90,14 +94,22 @@ def run(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_every_command_is_of_a_kind_that_is_tested() -> None:
-    assert {kind(command) for command in commands()} == {"make", "program", "command line", "scoring", "for a cluster"}
+    assert {kind(command) for command in commands()} == {
+        "make", "first run", "program", "command line", "scoring", "for a cluster",
+    }  # fmt: skip
     assert {language for language, _ in _FENCE.findall(README.read_text(encoding="utf-8"))} == {
         "bash", "console", "python", "text",
     }  # fmt: skip
 
 
+def test_the_first_commands_are_those_whose_times_are_taken() -> None:
+    assert {"make train", *(command.line for command in of_kind("first run"))} == set(FIRST_RUN)
+    (shown,) = [block for language, block in _FENCE.findall(first_run.PAGE.read_text("utf-8")) if language == "bash"]
+    assert shown.splitlines() == FIRST_RUN
+
+
 def test_the_targets_of_make_exist() -> None:
-    for command in of_kind("make"):
+    for command in (*of_kind("make"), Command("make train")):
         done = subprocess.run(
             ["make", "--dry-run", *command.line.split()[1:]], cwd=ROOT, capture_output=True, text=True, check=False
         )

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import TaskID
 
-NameArgument = Annotated[str, typer.Argument(metavar="NAME", help=f"One of {', '.join(published.names())}.")]
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help=f"One of digits, {', '.join(published.names())}.")]
 FolderArgument = Annotated[Path, typer.Argument(metavar="DIR", help="The folder for the files; it is made.")]
 UrlOption = Annotated[
     str, typer.Option("--url", metavar="BASE", help="A mirror of your own: https://host/mnist, file:///data/mnist.")
