@@ -91,11 +91,10 @@ class FirstRun:
 
     def table(self) -> str:
         """Gives what stands on the page."""
-        rows = [f"| `{step.command}` | {step.gives} | {s:.0f} s |" for step, s in zip(STEPS, self.seconds, strict=True)]
-        said = (
-            f"{sum(self.seconds):.0f} s in all, {self.installing_s:.0f} s of them for installing. Taken on {self.machine}, "
-            "by `python -m bench.first_run`."
-        )
+        timed = zip(STEPS, self.seconds, strict=True)
+        rows = [f"| `{step.command}` | {step.gives} | {seconds:.0f} s |" for step, seconds in timed]
+        taken = f"{sum(self.seconds):.0f} s in all, {self.installing_s:.0f} s of them for installing"
+        said = f"{taken}. Taken on {self.machine}, by `python -m bench.first_run`."
         return "\n".join(["| command | what it gives | time |", "|---|---|---|", *rows, "", said])
 
 

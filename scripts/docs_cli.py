@@ -24,7 +24,8 @@ def verbs() -> dict[str, Any]:
 
 def options_of(command: Any) -> set[str]:
     """Gives the names of a verb's options, `--help` among them."""
-    return {"--help"} | {one for parameter in command.params for one in (*parameter.opts, *parameter.secondary_opts)}
+    names = (name for one in command.params for name in (*one.opts, *one.secondary_opts))
+    return {"--help", *(name for name in names if name.startswith("-"))}
 
 
 def _verb(name: str, command: Any) -> str:

@@ -1,7 +1,7 @@
 """Lets mkdocstrings read the docstrings of this package as they are meant.
 
-In Google's style, which they follow, `Example:` begins an example; the parser knows `Examples:` only, and would take the
-prompts below for quotations.
+In Google's style, which they follow, `Example:` begins an example; the parser knows `Examples:` only, and would take
+the prompts below for quotations.
 """
 
 from __future__ import annotations

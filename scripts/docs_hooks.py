@@ -52,14 +52,16 @@ def on_files(files: Any, *, config: Any) -> Any:
     for source, page in PAGES.items():
         if page != "index.md":
             files.append(File.generated(config, page, content=_site_text(ROOT / source, page)))
-    for made in docs_api.api_pages(ROOT):
+    modules = docs_api.api_pages(ROOT)
+    for made in modules:
         files.append(File.generated(config, made.path, content=made.markdown()))
     for path in sorted(_linked_files()):
         target = docs_links.place_of(path, PAGES)
         if target.startswith(docs_links.COPIES):
             files.append(File.generated(config, target, content=(ROOT / path).read_bytes()))
     pages = [file.src_uri for file in files.documentation_pages()]
-    config.nav = docs_nav.navigation(config.extra["sections"], pages)
+    labels = {made.path: made.module.removeprefix(f"{docs_api.PACKAGE}.") for made in modules}
+    config.nav = docs_nav.navigation(config.extra["sections"], pages, labels=labels)
     return files
 
 

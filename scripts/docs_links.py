@@ -13,8 +13,9 @@ from collections.abc import Callable, Mapping
 COPIES = "repository"
 """The folder of the site for files that are no pages."""
 
-_CODE = re.compile(r"(^```.*?^```$|`[^`\n]+`)", re.MULTILINE | re.DOTALL)
-_LINK = re.compile(r"(!?\[(?:[^\]\[]|\[[^\]]*\])*\]\()([^)\s#]+)((?:#[^)\s]*)?\))")
+_FENCED = re.compile(r"(^```.*?^```$)", re.MULTILINE | re.DOTALL)
+# Code comes first, unless it is a part of what a link says.
+_LINK = re.compile(r"(`[^`\n]+`)|(!?\[(?:`[^`\n]*`|\[[^\]]*\]|[^\]\[`])*\]\()([^)\s#]+)((?:#[^)\s]*)?\))")
 
 
 def relinked(text: str, *, source: str, page: str, place: Callable[[str], str]) -> str:
@@ -32,13 +33,13 @@ def relinked(text: str, *, source: str, page: str, place: Callable[[str], str]) 
     """
 
     def changed(found: re.Match[str]) -> str:
-        before, link, after = found.groups()
-        if "://" in link or link.startswith("mailto:"):
+        code, before, link, after = found.groups()
+        if code or "://" in link or link.startswith("mailto:"):
             return found[0]
         target = place(posixpath.normpath(posixpath.join(posixpath.dirname(source), link)))
         return f"{before}{posixpath.relpath(target, posixpath.dirname(page) or '.')}{after}"
 
-    parts = _CODE.split(text)
+    parts = _FENCED.split(text)
     return "".join(part if number % 2 else _LINK.sub(changed, part) for number, part in enumerate(parts))
 
 

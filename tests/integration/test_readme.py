@@ -10,6 +10,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import docs_blocks
 import pytest
 from conftest import spark_environment
 
@@ -173,8 +174,12 @@ def test_lines_of_the_command_line_are_accepted_and_give_what_is_shown(command: 
 def test_options_for_a_cluster_are_those_of_spark_submit(folder: Path) -> None:
     known = run(f'PYSPARK_PYTHON="$PWD/.venv/bin/python" {folder}/.venv/bin/spark-submit --help', folder).stderr
     (command,) = of_kind("for a cluster")
-    unknown = [name for name in re.findall(r"(?<= )--[a-z-]+", command.line) if not re.search(rf"{name}[ ,]", known)]
-    assert not unknown, known
+    code = [block.code for page in docs_blocks.PAGES for block in docs_blocks.blocks(page) if block.language == "bash"]
+    lines = [line for one in code for line in one.replace("\\\n", " ").splitlines() if line.startswith("spark-submit ")]
+    assert len(lines) > 2, "the guides show some"
+    for line in (command.line, *lines):
+        unknown = [name for name in re.findall(r"(?<= )--[a-z-]+", line) if not re.search(rf"{name}[ ,]", known)]
+        assert not unknown, known
 
 
 def test_the_error_of_too_few_slots_is_the_one_shown(folder: Path) -> None:
