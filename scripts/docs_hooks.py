@@ -82,7 +82,12 @@ def _directed(kind: str, name: str, page: str) -> str:
         return MAKERS[name]()
     if not path.exists():
         return ""
-    return f"`{name}`:\n\n```{path.suffix.lstrip('.') or 'text'}\n{path.read_text(encoding='utf-8').rstrip()}\n```"
+    return f"`{name}`:\n\n```{_language(path)}\n{path.read_text(encoding='utf-8').rstrip()}\n```"
+
+
+def _language(path: Path) -> str:
+    known = {".conf": "properties", ".toml": "toml", ".properties": "properties", ".py": "python", ".yaml": "yaml"}
+    return known.get(path.suffix, "dockerfile" if path.name == "Dockerfile" else "text")
 
 
 def _site_text(path: Path, page: str) -> str:

@@ -9,15 +9,17 @@ import re
 import shlex
 import tomllib
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 
 import docs_blocks
 import docs_cli
+import docs_errors
 import pytest
 import yaml
 from docs_blocks import ROOT, Block
 
-from tfspark_cnn import config
+from tfspark_cnn import config, errors
 from tfspark_cnn.cluster.context import NodeContext
 from tfspark_cnn.cluster.tf_cluster import TFCluster
 
@@ -113,6 +115,23 @@ def test_verbs_and_options_of_the_command_line_exist() -> None:
         else:
             wrong += [(block.place, name) for name in given - docs_cli.options_of(verbs[verb])]
     assert wrong == []
+
+
+def test_messages_that_troubleshooting_speaks_of_begin_as_those_of_the_code() -> None:
+    page = (ROOT / "docs" / "guides" / "troubleshooting.md").read_text(encoding="utf-8")
+    told = re.findall(r"^\| `([^`]+)`", docs_errors.error_reference(ROOT / "tfspark_cnn"), re.MULTILINE)
+    known = [_words(message.replace(docs_errors.BLANK, "*")) for message in told]
+    said = [_words(text) for kind, text in re.findall(r"`(\w+): ([^`]+)`", page) if errors.by_name(kind)]
+    assert len(said) > 5 and [words for words in said if not any(_alike(words, one) for one in known)] == []
+
+
+def _words(message: str) -> list[str]:
+    """The first three; blanks of the code are stars."""
+    return [word.rstrip(",:") for word in message.replace("...", "").split()[:3]]
+
+
+def _alike(words: list[str], known: list[str]) -> bool:
+    return len(words) == len(known) and known.count("*") < 2 and all(map(fnmatch, words, known))
 
 
 def test_settings_that_commands_override_exist() -> None:
