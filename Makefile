@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: install java chromium train test test-unit check bench notebooks clean
+.PHONY: install java chromium train test test-unit check bench notebooks docs clean
 .DELETE_ON_ERROR:
 
 install: $(INSTALLED)
@@ -50,6 +50,10 @@ bench: install java
 
 notebooks: install java chromium
 	$(PYTEST) tests/notebooks
+
+# Into build/site; open build/site/index.html, or for the search: make docs && .venv/bin/python -m http.server -d build/site
+docs: install
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 clean:
 	rm -rf $(VENV) .venv-peer build dist runs spark-warehouse *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis \

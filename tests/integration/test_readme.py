@@ -10,9 +10,11 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import docs_blocks
 import pytest
 from conftest import spark_environment
 
+from bench import first_run
 from tfspark_cnn.cluster import topology
 from tfspark_cnn.cluster.lockstep import Lockstep
 from tfspark_cnn.cluster.messages import Created
@@ -26,6 +28,7 @@ PROGRAM, ESTIMATOR, ASYNCHRONOUS, INDEPENDENT = PROGRAMS = (
     "train_digits.py", "classify_digits.py", "train_async.py", "try_rates.py",
 )  # fmt: skip
 """In the order in which they stand there."""
+FIRST_RUN = [step.command for step in first_run.STEPS]  # run by bench.first_run, and each verb by tests of its own
 PLACEHOLDER = "HOST"  # in a command that needs a cluster of one's own
 RUN_S = 150
 
@@ -54,6 +57,8 @@ def commands() -> list[Command]:
 
 def kind(command: Command) -> str:
     """What is done about a command."""
+    if command.line in FIRST_RUN:
+        return "first run"
     if "tfspark-cnn submit " in command.line:
         return "submit"
     if PLACEHOLDER in command.line:
@@ -95,15 +100,21 @@ def run(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 def test_every_command_is_of_a_kind_that_is_tested() -> None:
     assert {kind(command) for command in commands()} == {
-        "make", "program", "command line", "scoring", "doctor", "submit", "for a cluster",
+        "make", "first run", "program", "command line", "scoring", "doctor", "submit", "for a cluster",
     }  # fmt: skip
     assert {language for language, _ in _FENCE.findall(README.read_text(encoding="utf-8"))} == {
         "bash", "console", "python", "text",
     }  # fmt: skip
 
 
+def test_the_first_commands_are_those_whose_times_are_taken() -> None:
+    assert {"make train", *(command.line for command in of_kind("first run"))} == set(FIRST_RUN)
+    (shown,) = [block for language, block in _FENCE.findall(first_run.PAGE.read_text("utf-8")) if language == "bash"]
+    assert shown.splitlines() == FIRST_RUN
+
+
 def test_the_targets_of_make_exist() -> None:
-    for command in of_kind("make"):
+    for command in (*of_kind("make"), Command("make train")):
         done = subprocess.run(
             ["make", "--dry-run", *command.line.split()[1:]], cwd=ROOT, capture_output=True, text=True, check=False
         )
@@ -177,11 +188,13 @@ def test_the_doctor_finds_that_all_is_well(folder: Path) -> None:
 
 def test_options_for_a_cluster_are_those_of_spark_submit(folder: Path) -> None:
     known = run(f'PYSPARK_PYTHON="$PWD/.venv/bin/python" {folder}/.venv/bin/spark-submit --help', folder).stderr
-    lines = [command.line.partition("submit/main.py")[0] for command in of_kind("for a cluster")]
-    unknown = [
-        name for line in lines for name in re.findall(r"(?<= )--[a-z-]+", line) if not re.search(rf"{name}[ ,]", known)
-    ]
-    assert len(lines) == 2 and not unknown, known
+    code = [block.code for page in docs_blocks.PAGES for block in docs_blocks.blocks(page) if block.language == "bash"]
+    shown = [line for one in code for line in one.replace("\\\n", " ").splitlines() if line.startswith("spark-submit ")]
+    ours = [command.line for command in of_kind("for a cluster")]
+    assert len(shown) > 2 and len(ours) == 2, "the guides show some, too"
+    for line in (*ours, *shown):
+        options = re.findall(r"(?<= )--[a-z-]+", line.partition("submit/main.py")[0])
+        assert not [name for name in options if not re.search(rf"{name}[ ,]", known)], known
 
 
 @pytest.mark.parametrize("command", of_kind("submit"), ids=lambda command: command.line)

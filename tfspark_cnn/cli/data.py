@@ -1,4 +1,4 @@
-"""Verb `data`: the files of a source, downloaded and checked, where `data.dir` then finds them."""
+"""Verb `data`: the files of a source, downloaded and checked, where `data.dir` then finds them; of digits, a table."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import TaskID
 
-NameArgument = Annotated[str, typer.Argument(metavar="NAME", help=f"One of {', '.join(published.names())}.")]
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help=f"One of digits, {', '.join(published.names())}.")]
 FolderArgument = Annotated[Path, typer.Argument(metavar="DIR", help="The folder for the files; it is made.")]
 UrlOption = Annotated[
     str, typer.Option("--url", metavar="BASE", help="A mirror of your own: https://host/mnist, file:///data/mnist.")
@@ -37,10 +37,12 @@ def data(
 
     What is there with the right sum is kept, and what was broken off goes on. Then DIR is data.dir.
 
+    The digits are bundled, so that DIR gets a table of those that training holds out, for evaluate and predict.
+
     Example: tfspark-cnn data fashion_mnist data/fashion
     """
     if not source(name).in_folder:
-        _show({"name": name, "dir": "", "files": [], "seconds": 0.0}, as_json=as_json)
+        _show_bundled(name, folder, dry_run=dry_run, as_json=as_json)
         return
     found = published.published(name).at(url) if url else published.published(name)
     if dry_run:
@@ -68,11 +70,23 @@ def _result(name: str, folder: Path, files: Sequence[Fetched], seconds: float) -
     return {"name": name, "dir": str(folder), "files": told, "seconds": round(seconds, 3)}
 
 
+def _show_bundled(name: str, folder: Path, *, dry_run: bool, as_json: bool) -> None:
+    from tfspark_cnn.data import digits
+
+    began = time.monotonic()
+    files = [] if dry_run else [digits.write_held_out(folder)]
+    if dry_run or as_json:
+        told = [{"name": path.name, "bytes": path.stat().st_size} for path in files]
+        seconds = round(time.monotonic() - began, 3)
+        print(json.dumps({"name": name, "dir": str(folder), "files": told, "seconds": seconds}))
+        return
+    print(f"{name} is bundled, there is nothing to download: leave out data.dir")
+    print(f"the held-out rows are in {folder}, to score: tfspark-cnn predict MODEL {folder} SCORED")
+
+
 def _show(result: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(result))
-    elif not result["files"]:
-        print(f"{result['name']} is bundled, there is nothing to download: leave out data.dir")
     else:
         count = len(result["files"])
         print(f"{count} file{'s' * (count != 1)} of {result['name']} in {result['dir']}")

@@ -11,11 +11,14 @@ Example:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+
+from tfspark_cnn.errors import SourceError
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -82,6 +85,34 @@ def table(rows: LabelledRows) -> pa.Table:
     offsets = np.arange(0, (count + 1) * width, width, dtype=np.int32)
     flat = np.ascontiguousarray(rows.images).reshape(-1)
     return pa.table({"image": pa.ListArray.from_arrays(offsets, pa.array(flat)), "label": pa.array(rows.labels)})
+
+
+def write_held_out(folder: str | Path) -> Path:
+    """Writes the rows that `digits` holds out unless told otherwise as a Parquet file, for scoring; without Spark.
+
+    Args:
+        folder: for the file; it is made.
+
+    Returns:
+        The path of the file, `held_out.parquet`, with columns `image array<float>` and `label bigint`.
+
+    Raises:
+        SourceError: it cannot be written.
+
+    Example:
+        >>> write_held_out("data/digits").name
+        'held_out.parquet'
+    """
+    import pyarrow.parquet as pq
+
+    path = Path(folder) / "held_out.parquet"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(table(split()[1]), path)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise SourceError(f"{path} cannot be written: {reason}", hint="name a folder that you may write to") from error
+    return path
 
 
 def _frame(spark: SparkSession, rows: LabelledRows, *, partitions: int) -> DataFrame:

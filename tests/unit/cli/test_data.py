@@ -69,10 +69,27 @@ def test_a_dry_run_shows_the_urls_and_makes_nothing(tmp_path: Path, capsys: pyte
     assert not (tmp_path / "data").exists()
 
 
-def test_the_digits_are_bundled(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert exit_code("digits", str(tmp_path / "data")) == 0
-    assert "digits is bundled" in capsys.readouterr().out
-    assert not (tmp_path / "data").exists()
+def test_the_digits_are_bundled_and_those_held_out_become_a_table(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "data"
+    assert exit_code("digits", str(folder), "--dry-run") == 0
+    assert json.loads(capsys.readouterr().out)["files"] == [] and not folder.exists()
+    assert exit_code("digits", str(folder)) == 0
+    told = capsys.readouterr().out
+    assert "digits is bundled" in told and f"tfspark-cnn predict MODEL {folder} SCORED" in told
+    assert exit_code("digits", str(folder), "--json") == 0
+    (file,) = json.loads(capsys.readouterr().out)["files"]
+    assert file == {"name": "held_out.parquet", "bytes": (folder / "held_out.parquet").stat().st_size}
+
+
+def test_a_table_that_cannot_be_written_is_two_lines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "data").write_text("a file where the folder should be", encoding="utf-8")
+    assert exit_code("digits", str(tmp_path / "data")) == 1
+    assert capsys.readouterr().err.splitlines() == [
+        f"error: {tmp_path}/data/held_out.parquet cannot be written: File exists",
+        "  to do: name a folder that you may write to",
+    ]
 
 
 def test_what_goes_wrong_is_two_lines(mirror: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
