@@ -34,7 +34,7 @@ MASTER_S = 5.0
 COLORS = {"ok": "green", "warning": "yellow", "failed": "red"}
 
 ConfOption = Annotated[
-    str | None, typer.Option("--conf", metavar="FILE", help="A TOML file: its [cluster], and [output] for model_dir.")
+    str | None, typer.Option("--conf", metavar="FILE", help="A TOML file: its tables cluster and output are used.")
 ]
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key: --set cluster.num_ps=1.")
@@ -85,7 +85,7 @@ def doctor(
 
     Example: tfspark-cnn doctor --nodes 2
 
-    Example: tfspark-cnn doctor --conf conf/digits.toml --master spark://HOST:7077 --json
+    Example: tfspark-cnn doctor --conf conf/digits.toml --json
     """
     config = configuration.load(conf, flags=overrides or ())
     cluster = replace(config.cluster, master=master) if master else config.cluster

@@ -51,12 +51,17 @@ def explained(text: str, *, brief: str) -> Finding:
     return failed("nodes", f"Spark failed the tasks of the examination: {brief}", cure="look at the executors' logs")
 
 
+_MASTERS = "pass --master spark://HOST:7077, yarn, k8s://https://HOST:PORT, or local"
+_ERROR_LINE = re.compile(r"^(?:Error: |Exception in thread \S+ )(?P<what>.+)$", re.MULTILINE)
+"""How spark-submit tells why it has not started a driver."""
+
 _STARTS = (
     (
         re.compile(r"Could not parse Master URL: '?(?P<what>[^'\n]*)"),
         "there is no master of the form {what}",
-        "pass --master spark://HOST:7077, yarn, k8s://https://HOST:PORT, or local",
+        _MASTERS,
     ),
+    (re.compile(r"(?P<what>Master must (?:either )?[^\n]*)"), "{what}", _MASTERS),
     (
         re.compile(r"(?P<what>either HADOOP_CONF_DIR or YARN_CONF_DIR must be set)"),
         "Spark does not know the YARN cluster: {what}",
@@ -86,7 +91,9 @@ def not_started(text: str, *, brief: str) -> Finding:
         found = pattern.search(text)
         if found:
             return failed("spark", seen.format(what=found["what"].strip()), cure=cure)
-    return failed("spark", f"Spark does not start: {brief}", cure="run it again with --debug for what Spark writes")
+    said = _ERROR_LINE.search(text) if "JAVA_GATEWAY_EXITED" in text else None
+    told = said["what"] if said else brief
+    return failed("spark", f"Spark does not start: {told}", cure="run it again with --debug for what Spark writes")
 
 
 def late(nodes: int, limit_s: float) -> Finding:

@@ -36,6 +36,7 @@ def test_a_failed_job_means_what_its_text_says(text: str, name: str, seen: str) 
         ("Application has been killed. Reason: All masters are unresponsive! Giving up.", "All masters are"),
         ("java.net.BindException: Cannot assign requested address: Service 'sparkDriver' failed", "sparkDriver"),
         ("something else", "Spark does not start: the line"),
+        ("[JAVA_GATEWAY_EXITED] exited\nError: Failed to load class x.\n", "does not start: Failed to load class x."),
     ],
 )  # fmt: skip
 def test_a_spark_that_did_not_start_has_a_cure(text: str, seen: str) -> None:
