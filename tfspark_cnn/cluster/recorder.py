@@ -101,7 +101,7 @@ class Recorder:
             time_s: when; None: now.
         """
         now_s = self._clock()
-        event = Event(now_s if time_s is None else time_s, kind, node, values or {})
+        event = Event(round(now_s if time_s is None else time_s, 3), kind, node, values or {})  # as the file has it
         with self._lock:
             if self._ended:
                 return
@@ -232,7 +232,7 @@ class Recorder:
 
 _REPORTED = frozenset(
     ["epoch", "epochs", "step", "steps", "metrics", "images", "timed_steps", "timed_s", "waited_s"]
-    + ["own_steps", "own_s"]
+    + ["first_waited_s", "own_steps", "own_s"]
 )
 """Of what Keras' callback reports, what goes into events."""
 

@@ -37,6 +37,14 @@ def test_the_largest_part_that_could_be_saved_decides(one, other, bound, waiting
     assert found.input + found.communication + found.compute == pytest.approx(1)
 
 
+def test_a_first_step_that_waits_for_rows_counts_and_leaves_less_for_the_rest() -> None:
+    found = verdict(
+        [node("chief:0", others=0.3, first_waited_s=20.0), node("worker:0", others=0.3, first_waited_s=20.0)]
+    )
+    assert found.bound is Bound.INPUT
+    assert found.input == pytest.approx(2 / 3) and found.communication == pytest.approx(0.1)
+
+
 def test_a_straggler_is_named() -> None:
     found = verdict([node("chief:0", others=0.0), node("worker:0", others=0.8), node("worker:1", others=0.7)])
     assert found.notes == ("the others wait for chief:0 for up to 80% of the time",)
