@@ -36,6 +36,7 @@ SCALARS = (
     "feed", "steps",
 )  # fmt: skip
 MISSING = "Failed to load resource: the server responded with a status of 404 (NOT FOUND)"
+MARKS = ("tensorboard.main", "tensorboard_data_server/bin/server")
 FONTS = "/font-roboto/"
 """TensorBoard's style sheet names its fonts from the root of the host, where there are none under a prefix."""
 
@@ -86,7 +87,8 @@ def steps_of(url: str, run: str, tag: str) -> list[int]:
 
 
 def board_processes(parent: psutil.Process) -> list[psutil.Process]:
-    return [one for one in parent.children(recursive=True) if "tensorboard" in " ".join(one.cmdline())]
+    below = parent.children(recursive=True)
+    return [one for one in below if any(mark in " ".join(one.cmdline()) for mark in MARKS)]
 
 
 @dataclass
