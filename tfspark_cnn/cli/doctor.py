@@ -79,7 +79,7 @@ def doctor(
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Check all that training needs, and tell the cure of what is wrong: Java, versions, slots, GPUs, ports, model_dir.
+    """Look for what would keep a cluster from training: Java, versions, slots, GPUs, ports, model_dir.
 
     Exit code 0: nothing failed, though there may be warnings.
 

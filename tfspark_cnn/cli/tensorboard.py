@@ -40,9 +40,11 @@ def tensorboard(
     target: TargetArgument, host: HostOption = "", port: PortOption = PORT, url_prefix: PrefixOption = "",
     as_json: JsonOption = False, debug: DebugOption = False,
 ) -> None:  # fmt: skip
-    """Serve the TensorBoard of a run until Ctrl-C, as: tfspark-cnn tensorboard runs/digits.
+    """Serve the TensorBoard of a run until Ctrl-C.
 
     Where the run is on, its page follows it. Behind a JupyterHub the URL is the one through its proxy.
+
+    Example: tfspark-cnn tensorboard runs/digits
     """
     log.to_console(sys.stderr, level=logging.DEBUG if debug else logging.WARNING)
     options = TensorBoardOptions(host=host or None, port=port, path_prefix=url_prefix)

@@ -66,12 +66,12 @@ _ALL = (
     Verb(
         "doctor",
         "tfspark_cnn.cli.doctor",
-        "Check all that training needs, and tell the cure of what is wrong: Java, versions, slots, GPUs, ports, model_dir.",
+        "Look for what would keep a cluster from training: Java, versions, slots, GPUs, ports, model_dir.",
     ),
     Verb(
         "tensorboard",
         "tfspark_cnn.cli.tensorboard",
-        "Serve the TensorBoard of a run until Ctrl-C, as: tfspark-cnn tensorboard runs/digits.",
+        "Serve the TensorBoard of a run until Ctrl-C.",
     ),
     Verb(
         "bench",
