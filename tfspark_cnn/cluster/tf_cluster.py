@@ -168,7 +168,7 @@ class TFCluster:
             seed: of shuffling.
             node_env: environment variables for the nodes' processes.
             engine: `"native"`, or `"tensorflowonspark"`: the same call on that package itself, for comparison; what
-                only this one has is then an error. It gives a `cluster.ancestor_engine.AncestorCluster`.
+                only this one has is then an error. It gives a `cluster.ancestor_cluster.AncestorCluster`.
 
         Raises:
             TopologyError: the numbers do not add up, or a role is unknown. Nothing was started; as below.
