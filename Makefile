@@ -42,7 +42,7 @@ check: install
 	$(BIN)/ruff check .
 	$(BIN)/mypy --strict -p tfspark_cnn
 	$(BIN)/lint-imports
-	$(BIN)/codespell tfspark_cnn tests conf docs bench scripts README.md CHANGELOG.md CONTRIBUTING.md Makefile
+	$(BIN)/codespell tfspark_cnn tests conf docs bench examples scripts README.md CHANGELOG.md CONTRIBUTING.md Makefile
 
 # Also makes .venv-peer, for the ancestor that figures are compared with. Arguments: make bench BENCH="--dry --rounds 1".
 bench: install java

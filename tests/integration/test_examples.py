@@ -22,8 +22,8 @@ import pyspark
 import pytest
 from conftest import ROOT, spark_environment
 
-LIMIT_S = 500
-"""For a busy machine; an idle one takes 100 s."""
+LIMIT_S = 900
+"""For a machine that is busy with much else; an idle one needs a seventh of it."""
 
 pytestmark = [pytest.mark.timeout(LIMIT_S + 60), pytest.mark.beside]
 

@@ -38,6 +38,7 @@ def trained(spark, tmp_path_factory):
     killed = []
     with TFCluster.run(spark, ps_map_funs.fit_in_many_ways, args, 4, num_ps=1, input_mode=InputMode.SPARK,
                        master_node="chief", driver_ps_nodes=True) as cluster:  # fmt: skip
+
         cluster.add_progress_listener(killer(cluster, 3, killed))
         cluster.train(data, num_epochs=EPOCHS, validation=validation)
         ps = cluster._coordinator.state.nodes[0].reserved

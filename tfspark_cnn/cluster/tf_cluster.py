@@ -182,7 +182,7 @@ class TFCluster:
             seed: of shuffling.
             node_env: environment variables for the nodes' processes.
             engine: `"native"`, or `"tensorflowonspark"`: the same call on that package itself, for comparison; what
-                only this one has is then an error. It gives a `cluster.ancestor_engine.AncestorCluster`.
+                only this one has is then an error. It gives a `cluster.ancestor_cluster.AncestorCluster`.
             progress: whether a live display shows epoch, step, metrics, speed, time left and a row for each node:
                 `"auto"`: in notebooks; True: also in a terminal, and as lines where there is none. `show_progress`
                 does so later. Whatever it is, events go into `log_dir` (`tfspark_cnn.events`).

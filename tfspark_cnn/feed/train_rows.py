@@ -136,4 +136,6 @@ class TrainRows:
             self._report(self._feed)
 
     def _report(self, feed: NodeFeed) -> None:
-        self._progress(Progress(feed.name, NUMBER, self._passes, self._step, self._row, self.waited_s, self.rows_taken))
+        self._progress(
+            Progress(feed.name, NUMBER, self._passes, self._step, self._row, self.waited_s, self.rows_taken)
+        )

@@ -24,7 +24,6 @@ PREFETCH_BATCHES = 2
 
 Names = str | Column | Sequence[str | Column]
 
-
 @dataclass(frozen=True)
 class Layout:
     """How the columns of a batch become the elements of a dataset.

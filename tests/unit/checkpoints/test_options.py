@@ -63,7 +63,9 @@ def test_without_either_nodes_still_meet_so_that_training_can_be_ended() -> None
     assert (due, meetings) == ([], 5)
 
 
-@given(st.lists(st.floats(0.001, 30), min_size=1, max_size=300), st.floats(0.5, 100), st.none() | st.integers(1, 50))
+@given(
+    st.lists(st.floats(0.001, 30), min_size=1, max_size=300), st.floats(0.5, 100), st.none() | st.integers(1, 50)
+)
 def test_steps_of_any_length_never_keep_nodes_from_meeting(
     steps_s: list[float], every_s: float, every_steps: int | None
 ) -> None:

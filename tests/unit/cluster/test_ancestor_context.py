@@ -12,6 +12,7 @@ from pyspark.sql import Row
 
 from tfspark_cnn.cluster.ancestor_context import AncestorContext, AncestorProgram
 from tfspark_cnn.cluster.ancestor_errors import said
+from tfspark_cnn.cluster.context import NodeContext
 from tfspark_cnn.errors import ConfigError, SchemaError
 
 QUEUES = ("input", "output", "error")
@@ -86,6 +87,20 @@ def test_what_it_cannot_give_is_an_error_that_says_what_to_do(name: str) -> None
     with pytest.raises(ConfigError, match=f"engine='tensorflowonspark' has no ctx.{name}") as caught:
         getattr(context(), name)
     assert "or run with engine='native'" in (caught.value.hint or "")
+
+
+INTERNAL = {"finish", "leave", "rest", "mend_keras", "when_training_ends", "reserved_socket"}
+"""Called by this package alone."""
+
+
+def test_each_member_of_our_context_is_given_or_refused() -> None:
+    ours = {name for name in vars(NodeContext) if not name.startswith("_")} - INTERNAL
+    given = {name for name in ours if name in vars(AncestorContext)}
+    refused = ours - given
+    assert {"get_data_feed", "strategy", "absolute_path", "release_port"} == given
+    for name in refused:
+        with pytest.raises(ConfigError):
+            getattr(context(), name)
 
 
 def test_a_name_that_nobody_has_is_an_attribute_error() -> None:

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from pyspark import RDD
 
-from tfspark_cnn.cluster import ancestor_engine
-from tfspark_cnn.cluster.ancestor_engine import AncestorCluster, GuardedContext, package
+from tfspark_cnn.cluster.ancestor_cluster import OURS_ALONE, AncestorCluster
+from tfspark_cnn.cluster.ancestor_engine import GuardedContext, package
 from tfspark_cnn.cluster.ancestor_errors import NodeFailed
 from tfspark_cnn.cluster.tf_cluster import TFCluster
 from tfspark_cnn.errors import ClusterError, ClusterStopped, ConfigError, NodeError
@@ -108,7 +108,7 @@ def test_nothing_is_fed_where_nodes_read_files() -> None:
 def test_each_public_name_of_our_cluster_is_there_or_refused() -> None:
     made_by = {"run", "InputMode"}
     for name in {name for name in vars(TFCluster) if not name.startswith("_")} - made_by:
-        if name not in ancestor_engine.OURS_ALONE:
+        if name not in OURS_ALONE:
             assert hasattr(AncestorCluster, name) or name == "run_id", name
     assert not hasattr(cluster(Theirs()), "feed_report")
 

@@ -153,7 +153,7 @@ def test_an_archive_of_which_a_byte_changed_is_refused(tmp_path: Path) -> None:
         rows_of(made_files.write(tmp_path / "archive", bytes(whole)))
 
 
-@pytest.mark.parametrize("data", [b"", b"<html>not found</html>", gzip.compress(b"no tar" * 1000)], ids=("nothing", "a page", "zipped"))
+@pytest.mark.parametrize("data", [b"", b"<html>not found</html>", gzip.compress(b"no tar" * 1000, mtime=0)])
 def test_what_is_no_archive_is_refused(tmp_path: Path, data: bytes) -> None:
     with pytest.raises((CorruptFileError, SourceError), match="archive"):
         rows_of(made_files.write(tmp_path / "archive", data))

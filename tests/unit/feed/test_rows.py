@@ -37,11 +37,9 @@ def arrays(dtype, shape):
     size = int(np.prod(shape))
     item = np.dtype(dtype).itemsize
     return st.binary(min_size=size * item, max_size=size * item).map(
-        lambda body: (
-            (np.frombuffer(body, "u1") % 2).astype(bool)[:size].reshape(shape)
-            if dtype == "bool"
-            else np.nan_to_num(np.frombuffer(body, dtype)).reshape(shape)
-        )
+        lambda body: (np.frombuffer(body, "u1") % 2).astype(bool)[:size].reshape(shape)
+        if dtype == "bool"
+        else np.nan_to_num(np.frombuffer(body, dtype)).reshape(shape)
     )
 
 

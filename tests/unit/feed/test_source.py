@@ -206,3 +206,5 @@ def test_a_row_that_is_too_large_to_be_sent_names_its_partition_and_the_limit(no
 
 def test_the_secret_of_a_feeder_is_not_printed(nodes: list[Node]) -> None:
     assert "secret" not in repr(feeder(nodes)).replace("secret_", "")
+
+

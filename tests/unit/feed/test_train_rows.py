@@ -24,12 +24,8 @@ def test_results_of_training_are_refused() -> None:
 
 def test_a_feed_without_more_rows_stops_and_says_so_once() -> None:
     told: list[str] = []
-    source = TrainRows(
-        next_feed=lambda _: None,
-        progress=lambda _: None,
-        detach=lambda: told.append("detached"),
-        attach=lambda *_: None,
-    )
+    source = TrainRows(next_feed=lambda _: None, progress=lambda _: None, detach=lambda: told.append("detached"),
+                       attach=lambda *_: None)
     feed = DataFeed(source, train_mode=True, input_mapping=None)
     feed.terminate()
     feed.terminate()
