@@ -13,7 +13,7 @@ then until the driver's program was told, or 20 s where it was not, then the who
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +61,9 @@ class Fit:
         with ctx.strategy().scope():
             model = network(keras)
         data = ctx.dataset(Column("image", shape=SHAPE), "label", batch_size=BATCH_ROWS)
-        own = [self.training.callback(keras, ctx.job_name)] if ctx.attempt == 1 else []
-        model.fit(data, epochs=ctx.num_epochs, callbacks=ctx.callbacks(*own), verbose=0)
+        training = self.training if ctx.attempt == 1 else replace(self.training, kill_at=None)
+        own = training.callback(keras, ctx.job_name)
+        model.fit(data, epochs=ctx.num_epochs, callbacks=ctx.callbacks(own), verbose=0)
         if ctx.is_chief:
             self.training.score(keras, model.get_weights())
 

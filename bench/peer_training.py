@@ -21,7 +21,7 @@ import numpy as np
 import psutil
 from tensorflowonspark import TFCluster
 
-from bench.shared_nodes import PATIENCE_S, POLL_S
+from bench.shared_nodes import POLL_S
 from bench.shared_training import (
     BATCH_ROWS,
     EPOCHS,
@@ -40,6 +40,7 @@ from bench.spark import NODES, application
 
 PART_TAKEN = 0.9
 PARTITIONS = NODES
+PATIENCE_S = 600.0
 LIMIT_S = 20.0
 """So long its driver is given to notice a dead worker. By its default it feeds on for 600 s, four times."""
 
