@@ -43,9 +43,7 @@ def test_what_has_said_its_cause_is_not_looked_into(error: BaseException) -> Non
     assert spark.asked == 0 and getattr(error, "hint", "mend it") == "mend it"
 
 
-@pytest.mark.parametrize(
-    "error", [ReservationTimeout("not up", hint="wait"), ClusterError("no port"), JobError("lost")]
-)
+@pytest.mark.parametrize("error", [ReservationTimeout("late", hint="wait"), ClusterError("no port"), JobError("lost")])
 def test_looking_that_fails_itself_changes_nothing(error: TFSparkError) -> None:
     spark, hint = Gone(), error.hint
     assert raised(error, spark) is error
