@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from tfspark_cnn import data
-from tfspark_cnn.data import in_folder
+from tfspark_cnn.data import in_folder, labelled_folder
 from tfspark_cnn.data.cifar_batches import CIFAR10, CIFAR100
 from tfspark_cnn.data.idx import FASHION_NAMES
 from tfspark_cnn.errors import ConfigError
@@ -23,7 +23,14 @@ def test_each_source_in_a_folder_has_its_own_function_and_as_many_classes_as_nam
     for name, classes in names.items():
         found = data.source(name)
         assert found.load() is getattr(in_folder, name) and found.classes == len(classes)
-    assert {*data.names()} == {"digits", *names}
+    assert {*data.names()} == {"digits", "image_folder", *names}
+
+
+def test_files_of_images_are_brought_to_one_size_and_tell_their_classes_themselves() -> None:
+    found = data.source("image_folder")
+    assert found.load() is labelled_folder.labelled
+    assert (found.sized(96).image_shape, found.classes, found.encoding) == ((96, 96, 3), 0, "jpeg")
+    assert data.source("mnist").sized(96).image_shape == (28, 28, 1), "others have their own"
 
 
 def test_bytes_become_numbers_from_0_to_1() -> None:
