@@ -44,13 +44,14 @@ def frame(spark, function=None):
     """Digits that are none, in partitions of a step of both nodes each."""
     rows = spark.sparkContext.parallelize(range(PARTITIONS * ROWS), PARTITIONS)
     rows = rows.map(lambda number: ([float((number + pixel) % 7) for pixel in range(64)], number % 10))
-    return spark.createDataFrame(rows.map(function) if function else rows, "image array<float>, label bigint")
+    rows = rows.mapPartitionsWithIndex(function) if function else rows
+    return spark.createDataFrame(rows, "image array<float>, label bigint")
 
 
 @pytest.fixture(scope="module")
 def watched(spark, tmp_path_factory) -> Watched:
     log_dir, stream, over = str(tmp_path_factory.mktemp("logs")), io.StringIO(), set[str]()
-    first_fit = threading.Event()
+    first_fit, begun = threading.Event(), str(tmp_path_factory.mktemp("begun") / "first step")
 
     def see(event):
         if event.kind is Kind.EPOCH_END:
@@ -60,12 +61,12 @@ def watched(spark, tmp_path_factory) -> Watched:
 
     with Display(Lines(stream)) as display:
         with TFCluster.run(
-            spark, history_map_funs.easy_then_hard, {"filters": 96}, 2, input_mode=InputMode.SPARK,
+            spark, history_map_funs.easy_then_hard, {"filters": 96, "begun": begun}, 2, input_mode=InputMode.SPARK,
             master_node="chief", log_dir=log_dir, progress=display,
         ) as cluster:  # fmt: skip
             cluster.add_event_listener(see)
-            cluster.train(frame(spark, history_map_funs.slowly), 1)
-            assert first_fit.wait(30)
+            cluster.train(frame(spark, history_map_funs.Slow(begun)), 1)
+            assert first_fit.wait(60)
             slow = cluster.history().verdict()
             cluster.train(frame(spark), 2)
             results = cluster.shutdown()
@@ -75,7 +76,7 @@ def watched(spark, tmp_path_factory) -> Watched:
 
 def test_a_slow_source_makes_a_run_input_bound(watched):
     assert watched.slow.bound is Bound.INPUT, str(watched.slow)
-    assert watched.slow.input > 0.5
+    assert watched.slow.input > 0.2
     assert "compute rows faster: persist()" in str(watched.slow)
 
 

@@ -143,7 +143,9 @@ class Recorder:
 
     def feed_ended(self, queue: str, report: FeedReport) -> None:
         """Takes note that a feed was taken."""
-        self.record(Kind.FED, values={"feed": report.feed, "queue": queue, "report": report.as_dict()})
+        told = report.as_dict()
+        told["nodes"] = list(told["nodes"])  # as it is read back
+        self.record(Kind.FED, values={"feed": report.feed, "queue": queue, "report": told})
 
     def end(self, outcome: str, cause: str = "") -> None:
         """Takes note of the end of the run, and writes what is left."""
