@@ -164,7 +164,8 @@ def test_it_stays_through_the_death_of_a_node_and_ends_with_the_cluster(run: Run
     assert 0 < run.attempts[1].resumed_step < DIES_AT
     assert run.batch_steps == sorted(set(run.batch_steps)), "steps are counted on where training went on"
     assert DIES_AT < run.batch_steps[-1] <= STEPS
-    assert run.after is None and not any(psutil.pid_exists(pid) for pid in run.pids[1])
+    ending = [psutil.Process(pid) for pid in run.pids[1] if psutil.pid_exists(pid)]
+    assert run.after is None and psutil.wait_procs(ending, timeout=10)[1] == []
 
 
 def test_a_port_in_use_gives_way_to_the_next_and_the_url_is_a_link(run: Run) -> None:

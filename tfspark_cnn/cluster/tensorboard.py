@@ -6,7 +6,9 @@ import contextlib
 import errno
 import itertools
 import logging
+import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -162,7 +164,8 @@ class _Process:
         return b"".join(self._lines).decode(errors="replace").strip()
 
     def stop(self) -> None:
-        self.process.terminate()
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGTERM)  # and its own helper, which reads the files
         try:
             self.process.wait(STOP_S)
         except subprocess.TimeoutExpired:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tfspark_cnn.cluster.event_options import EventOptions, next_point_s
@@ -104,7 +105,7 @@ class EventFiles(keras.callbacks.TensorBoard):
 
     def _write_point(self, now_s: float, logs: Mapping[str, Any]) -> None:
         step = self._ended + self._in_epoch
-        values = {f"batch_{name}": float(value) for name, value in logs.items()}
+        values = {f"batch_{name}": float(value) for name, value in logs.items() if not np.ndim(value)}
         if now_s > self._point_s and step > self._point > 0:
             values["batch_steps_per_second"] = (step - self._point) / (now_s - self._point_s)
         with self._train_writer.as_default(step=(self._before or 0) + step):
