@@ -11,8 +11,8 @@ import docs_blocks
 import pytest
 from conftest import spark_environment
 
-pytestmark = [pytest.mark.beside, pytest.mark.timeout(240)]
-RUN_S = 200
+pytestmark = [pytest.mark.beside, pytest.mark.timeout(300)]
+RUN_S = 280
 PROGRAMS = docs_blocks.programs()
 
 
