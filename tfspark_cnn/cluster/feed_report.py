@@ -94,7 +94,10 @@ class FeedReport:
         """
         if self.busy >= BUSY:
             return Bound.NETWORK
-        return Bound.SPARK if self.source_s >= self.deal_s + self.send_s else Bound.FEED
+        fed_s = self.deal_s + self.send_s
+        # Spark begins to compute a partition before it starts the feeder, which cannot count that wait.
+        unseen_s = (1 - self.busy) * self.seconds - fed_s
+        return Bound.SPARK if max(self.source_s, unseen_s) >= fed_s else Bound.FEED
 
     def as_dict(self) -> dict[str, Any]:
         """Gives the report as plain values, for JSON."""

@@ -29,6 +29,7 @@ REPORT = FeedReport(
         (2.1, 9.0, 8.0, Bound.SPARK),
         (2.1, 5.0, 8.0, Bound.FEED),
         (99.0, 5.0, 8.0, Bound.FEED),
+        (9.0, 0.2, 0.2, Bound.SPARK),  # computed before the feeder was started
     ],
 )
 def test_what_a_run_is_bound_by(waited_s: float, source_s: float, send_s: float, bound: Bound) -> None:
