@@ -57,8 +57,8 @@ def blocks(page: Path) -> list[Block]:
 
 
 def programs() -> dict[str, list[Block]]:
-    """Gives the blocks of Python that can run, by page."""
-    found = {page.relative_to(ROOT).as_posix(): blocks(page) for page in PAGES}
+    """Gives the blocks of Python that can run, by page; notebooks, which also are pages, have tests of their own."""
+    found = {page.relative_to(ROOT).as_posix(): blocks(page) for page in PAGES if page.parent.name != "notebooks"}
     return {page: runs for page, some in found.items() if (runs := [one for one in some if _runs(one)])}
 
 

@@ -20,6 +20,7 @@ OURS_ALONE: Mapping[str, tuple[Any, str]] = {
     "cache": ("memory", NATIVE),
     "cache_bytes": (None, NATIVE),
     "seed": (0, "pass it in tf_args; rows come in the order in which Spark computes them"),
+    "progress": ("auto", "its nodes tell nothing of their steps; " + NATIVE),
     "node_env": (None, "set spark.executorEnv.NAME for the application"),
     "num_ps": (0, "it starts no servers of TensorFlow 2; train by a MultiWorkerMirroredStrategy, or " + NATIVE),
 }

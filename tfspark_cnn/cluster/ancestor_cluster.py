@@ -19,8 +19,9 @@ from tfspark_cnn.errors import ClusterError, ClusterStopped, ConfigError, TFSpar
 log = logging.getLogger(__name__)
 
 OURS_ALONE = (
-    "add_progress_listener", "attempts", "await_stream", "cancel", "coordinator_address", "evaluations", "feed_reports",
-    "foreach_batch", "refused_calls", "replaced_nodes", "step_report",
+    "add_event_listener", "add_progress_listener", "attempts", "await_stream", "cancel", "coordinator_address",
+    "evaluations", "events_path", "feed_reports", "foreach_batch", "history", "refused_calls", "replaced_nodes",
+    "show_progress", "step_report",
 )  # fmt: skip
 """What of `TFCluster` it has not."""
 

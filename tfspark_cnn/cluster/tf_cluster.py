@@ -230,12 +230,8 @@ class TFCluster:
         )
         blueprint = Blueprint(spark, plan, options, payload, gpu_counts, profile, on_driver, reservation_timeout)
         cluster = cls._watched(blueprint, progress=progress, max_restarts=max_restarts)
-        with cluster._cancelled_on_error():
-            cluster._begin_tensorboard(board)
         with start_failure.examined(spark, **needs):
-            cluster._surviving(lambda: None)
-        with cluster._cancelled_on_error():
-            cluster._await_tensorboard()
+            cluster._start(board)
         cluster._timings["start"] = time.monotonic() - began
         return cluster
 
@@ -246,6 +242,14 @@ class TFCluster:
         with watched.ended_on_error():
             recorded = replace(blueprint, recorder=watched.recorder)
             return cls(recorded, watching=watched, max_restarts=max_restarts)
+
+    def _start(self, board: TensorBoardOptions | None) -> None:
+        """Brings TensorBoard and the nodes up, beside each other: either takes seconds."""
+        with self._cancelled_on_error():
+            self._begin_tensorboard(board)
+        self._surviving(lambda: None)
+        with self._cancelled_on_error():
+            self._await_tensorboard()
 
     # --- attempts ----------------------------------------------------------------------------------------------------
 
