@@ -13,7 +13,7 @@ if __name__ == "__main__":
             raise
         sys.stderr.write(
             f"error: expected tfspark_cnn in the interpreter {sys.executable}, received none\n"
-            "  to do: pass --conf spark.pyspark.driver.python=.venv/bin/python, or one with it by --archives\n"
+            "  to do: pass --conf spark.pyspark.driver.python=.venv/bin/python, or the path of one that has it\n"
         )
         sys.exit(2)
     main()

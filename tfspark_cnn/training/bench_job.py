@@ -60,7 +60,8 @@ def run(args: Mapping[str, Any], ctx: Any) -> dict[str, Any]:
 
 def _reduce_s(strategy: Any, nbytes: int) -> float:
     def summed(values: Any) -> Any:
-        return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, values)
+        here = tf.identity(values)  # what comes from outside is on no device, and would be summed nowhere
+        return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, here)
 
     @tf.function
     def reduced(values: Any) -> Any:
