@@ -149,8 +149,8 @@ def run(spark: Any, taken_port: int, tmp_path_factory: pytest.TempPathFactory) -
         steps = steps_of(url, "chief-0/train", "batch_loss")
         losses = cluster.shutdown()[0]
     return Run(
-        logs, taken_port, first, url, before, served_by, page, cluster.attempts(), losses, tags, steps, cluster.tensorboard_url(),
-        url._repr_html_(),
+        logs, taken_port, first, url, before, served_by, page, cluster.attempts(), losses, tags, steps,
+        cluster.tensorboard_url(), url._repr_html_(),
     )  # fmt: skip
 
 
