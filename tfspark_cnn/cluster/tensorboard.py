@@ -164,17 +164,22 @@ class _Process:
         return b"".join(self._lines).decode(errors="replace").strip()
 
     def stop(self) -> None:
-        if self.process.poll() is None:
-            os.killpg(self.process.pid, signal.SIGTERM)  # and its own helper, which reads the files
+        self._signal(signal.SIGTERM)
         try:
             self.process.wait(STOP_S)
         except subprocess.TimeoutExpired:
-            self.process.kill()
+            self._signal(signal.SIGKILL)
             self.process.wait()
         assert self.process.stdin
         self.process.stdin.close()
         if self._reader is not threading.current_thread():
             self._reader.join()
+
+    def _signal(self, number: int) -> None:
+        """Also to its own helper, which reads the files."""
+        if self.process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):  # the reader has just seen it end
+                os.killpg(self.process.pid, number)
 
     def _read(self, stream: IO[bytes]) -> None:
         with stream:
