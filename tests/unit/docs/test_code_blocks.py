@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import importlib.util
 import inspect
 import re
 import shlex
@@ -59,7 +60,8 @@ def _missing_imports(tree: ast.Module) -> Iterator[str]:
     for one in ast.walk(tree):
         if isinstance(one, ast.ImportFrom) and (one.module or "").startswith("tfspark_cnn"):
             module = importlib.import_module(str(one.module))
-            yield from (f"{one.module}.{alias.name}" for alias in one.names if not hasattr(module, alias.name))
+            names = {alias.name for alias in one.names if not hasattr(module, alias.name)}
+            yield from (f"{one.module}.{name}" for name in names if not importlib.util.find_spec(f"{one.module}.{name}"))
 
 
 def _missing_members(tree: ast.Module) -> Iterator[str]:
