@@ -32,6 +32,17 @@ def session(sc: Any) -> Any:
     )
 
 
+def of_this_python(sc: Any) -> Any:
+    """Gives the session as `session` does, whose executors run this interpreter as `use_this_python` lets them.
+
+    Raises:
+        ConfigError: it is none, or was stopped.
+    """
+    spark = session(sc)
+    use_this_python(spark.sparkContext)
+    return spark
+
+
 def check_running(spark: Any) -> Any:
     """Gives a session back.
 

@@ -82,8 +82,7 @@ def run_parallel(
         >>> rates = [0.1, 0.01, 0.001]
         >>> losses = run_parallel(spark, trial, each=[{"rate": rate} for rate in rates])      # doctest: +SKIP
     """
-    spark = application.session(sc)
-    application.use_this_python(spark.sparkContext)
+    spark = application.of_this_python(sc)
     shares = args_of_runs(args, num, each)
     mode = check(on_error=on_error, retries=retries, timeout_s=timeout_s, barrier=barrier, gpus_per_run=gpus_per_run)
     payloads = _payloads(map_fun, shares)

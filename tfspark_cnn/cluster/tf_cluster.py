@@ -198,8 +198,7 @@ class TFCluster:
             theirs: TFCluster = ancestor_engine.run(locals())
             return theirs
         began = time.monotonic()
-        spark = application.session(sc)
-        application.use_this_python(spark.sparkContext)
+        spark = application.of_this_python(sc)
         plan = topology.plan(num_executors, num_ps=num_ps, master_node=master_node, eval_node=eval_node)
         gpu_counts = topology.gpu_counts(gpus_per_node)
         fed = _input_mode(input_mode) is InputMode.SPARK

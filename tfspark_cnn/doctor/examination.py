@@ -79,8 +79,7 @@ def examine(
         ['set SPARK_LOCAL_IP in conf/spark-env.sh of these hosts, or mend their names in /etc/hosts']
     """
     began = time.monotonic()
-    session = application.session(spark)
-    application.use_this_python(session.sparkContext)
+    session = application.of_this_python(spark)
     topology.plan(num_nodes)
     counts = topology.gpu_counts(gpus_per_node) if gpus_per_node is not None else {}
     profile = resource_profile or application.gpu_profile(session, counts)
