@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import re
 import signal
 import subprocess
 import sys
+import termios
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,6 +20,8 @@ from pathlib import Path
 import psutil
 import pytest
 from conftest import node_processes, spark_environment
+
+from tfspark_cnn.cluster.history import History
 
 ROOT = Path(__file__).parents[2]
 CONF = str(ROOT / "conf" / "digits.toml")
@@ -29,7 +34,11 @@ WALL_S, WALL_BUSY_S = 90.0, 240.0
 INTERRUPTED_S = 15.0
 AS_EVER = "pyspark-shell"  # PySpark's own PYSPARK_SUBMIT_ARGS
 
-PROGRESS = re.compile(r"^epoch (\d+)/(\d+)  step (\d+)  loss (\d+\.\d{4})  ([\d,]+) images/s$", re.MULTILINE)
+PROGRESS = re.compile(
+    r"^epoch (\d+)/(\d+)  step (\d+)/23  loss (\d+\.\d{4})  accuracy [01]\.\d{4}  [\d,]+ images/s(  \d:\d\d left)?$",
+    re.MULTILINE,
+)
+TERMINAL_COLUMNS = 100
 # In a process of its own: keras and tensorboard change the environment of whoever imports them.
 READ_BACK = """
 import json, sys
@@ -136,7 +145,19 @@ def test_progress_tells_epoch_step_loss_and_images_of_all_nodes(whole_run: Run) 
     assert {line[1] for line in lines} == {str(EPOCHS)}
     assert {line[2] for line in lines} == {"23"}, "steps of 2 x 32 rows, the last ones smaller"
     assert [line[3] for line in lines] == whole_run.table["loss per epoch"].split()
+    assert [bool(line[4]) for line in lines] == [True] * (EPOCHS - 1) + [False], "the time left, while some is left"
     assert "Traceback" not in whole_run.done.stderr
+
+
+def test_the_verdict_is_told_and_the_run_is_in_a_file_of_events(whole_run: Run) -> None:
+    verdict = whole_run.table["verdict"]
+    assert re.match(r"(input|compute|communication)-bound: waiting for rows \d+%, computing \d+%, waiting for", verdict)
+    assert "to do: " in verdict
+    (logs,) = (whole_run.folder / "runs" / "digits" / "logs").iterdir()
+    history = History.read(logs)
+    assert [f"{loss:.4f}" for loss in history.metrics["loss"]] == whole_run.table["loss per epoch"].split()
+    assert str(history.verdict()).split() == verdict.split()
+    assert history.events[-1].values == {"outcome": "done"}
 
 
 def test_the_saved_network_and_the_event_files_can_be_read_in_a_fresh_process(whole_run: Run) -> None:
@@ -159,20 +180,60 @@ def test_the_saved_network_and_the_event_files_can_be_read_in_a_fresh_process(wh
     assert 0 < sum(read["scalars"]["feed/input/rows"]) < TRAINING_ROWS * EPOCHS, "the other node has the rest"
 
 
+def on_a_terminal(*arguments: str, cwd: Path) -> tuple[subprocess.CompletedProcess[str], str]:
+    """Runs `tfspark-cnn` with its standard error on a terminal; gives what is written there besides."""
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, TERMINAL_COLUMNS))
+    written: list[bytes] = []
+    reader = threading.Thread(target=lambda: written.extend(iter(lambda: _read(ours), b"")))
+    reader.start()
+    terminal = {"TERM": "xterm-256color"}
+    with os.fdopen(theirs, "wb") as stderr:
+        done = subprocess.run(
+            [PROGRAM, *arguments], cwd=cwd, env=environment(**terminal), stdout=subprocess.PIPE, stderr=stderr,
+            text=True, timeout=WALL_BUSY_S, check=False,
+        )  # fmt: skip
+    reader.join(10)
+    os.close(ours)
+    return done, b"".join(written).decode()
+
+
+def _read(descriptor: int) -> bytes:
+    try:
+        return os.read(descriptor, 1 << 16)
+    except OSError:  # nobody has the other end any more
+        return b""
+
+
+@pytest.mark.timeout(WALL_BUSY_S + 30)
 def test_json_is_the_only_output_and_one_node_alone_trains_the_same_rows(tmp_path: Path) -> None:
     settings = ("train.epochs=1", "cluster.num_workers=1", "data.partitions=3", "output.dir=out")
-    done = cli("train", CONF, "--json", *(w for s in settings for w in ("--set", s)), cwd=tmp_path, timeout_s=90)
-    assert done.returncode == 0, done.stderr
+    done, screen = on_a_terminal("train", CONF, "--json", *(w for s in settings for w in ("--set", s)), cwd=tmp_path)
+    assert done.returncode == 0, screen
+    assert_shown_live(screen)
     told = json.loads(done.stdout)
     assert told.keys() == {
         "accuracy", "test_rows", "loss", "images", "rows_per_s", "seconds", "model", "event_files", "feed",
-        "attempts", "steps",
+        "attempts", "steps", "verdict",
     }  # fmt: skip
     assert (told["images"], told["test_rows"], len(told["loss"])) == (TRAINING_ROWS, HELD_OUT, 1)
     assert (tmp_path / told["model"]).is_file() and (tmp_path / told["event_files"][0]).is_file()
     assert told["seconds"].keys() == {"start", "feed", "fit", "stop"}
+    assert told["verdict"]["bound"] == "compute-bound" and told["verdict"]["communication"] is None
     (feed,) = told["feed"]
     assert (feed["rows"], feed["partitions"], feed["nodes"][0]["epochs"]) == (TRAINING_ROWS, 3, 1)
+
+
+def assert_shown_live(screen: str) -> None:
+    """Checks that a run was shown in place: phases, then the epoch with a row for the node, in as many columns."""
+    frames = [re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", frame) for frame in screen.split("\x1b[2K")]
+    shown = "".join(frames)
+    assert "starting Spark" in shown and "starting 1 node" in shown
+    assert screen.count("\x1b[2K") > 5, "lines are cleared and drawn anew"
+    last = shown[shown.rindex("epoch 1/1  step 45/45") :]
+    assert "100%" in last and "images/s" in last
+    assert re.search(r"chief:0 +(training|returned|ended) .* \d+ MiB", last)
+    assert max(map(len, shown.splitlines())) <= TERMINAL_COLUMNS
 
 
 def test_a_dry_run_shows_the_configuration_and_starts_nothing(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ TENSORFLOW = {"tensorflow", "keras", "tensorboard", "tfspark_cnn.training", "tfs
 SPARK = {"pyspark", "py4j", "pandas", "sklearn"}
 
 # Node-only modules of the driver-side packages may reach training inside functions, but not when they are imported.
-DRIVER_SIDE = ("cluster", "feed", "data", "checkpoints", "events", "display", "cli", "tensorflowonspark")
+DRIVER_SIDE = ("cluster", "feed", "data", "checkpoints", "events", "display", "pictures", "cli", "tensorflowonspark")
 
 
 def loaded_by(code: str) -> set[str]:

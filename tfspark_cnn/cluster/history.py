@@ -87,6 +87,7 @@ def _times(name: str, values: Mapping[str, Any], *, fed: bool) -> NodeTimes:
         steps=int(values["timed_steps"]),
         seconds=float(values["timed_s"]),
         waited_s=float(values.get("waited_s", 0.0)) if fed else None,
+        first_waited_s=float(values.get("first_waited_s", 0.0)) if fed else 0.0,
         own_steps=int(values.get("own_steps", 0)),
         own_s=float(values.get("own_s", 0.0)),
         gpu_percent=values.get("gpu_percent"),

@@ -101,7 +101,7 @@ class Recorder:
             time_s: when; None: now.
         """
         now_s = self._clock()
-        event = Event(now_s if time_s is None else time_s, kind, node, values or {})
+        event = Event(round(now_s if time_s is None else time_s, 3), kind, node, values or {})  # as the file has it
         with self._lock:
             if self._ended:
                 return
@@ -143,7 +143,9 @@ class Recorder:
 
     def feed_ended(self, queue: str, report: FeedReport) -> None:
         """Takes note that a feed was taken."""
-        self.record(Kind.FED, values={"feed": report.feed, "queue": queue, "report": report.as_dict()})
+        told = report.as_dict()
+        told["nodes"] = list(told["nodes"])  # as it is read back
+        self.record(Kind.FED, values={"feed": report.feed, "queue": queue, "report": told})
 
     def end(self, outcome: str, cause: str = "") -> None:
         """Takes note of the end of the run, and writes what is left."""
@@ -232,7 +234,7 @@ class Recorder:
 
 _REPORTED = frozenset(
     ["epoch", "epochs", "step", "steps", "metrics", "images", "timed_steps", "timed_s", "waited_s"]
-    + ["own_steps", "own_s"]
+    + ["first_waited_s", "own_steps", "own_s"]
 )
 """Of what Keras' callback reports, what goes into events."""
 

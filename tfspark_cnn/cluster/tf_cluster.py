@@ -9,6 +9,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from enum import IntEnum
 from types import TracebackType
 from typing import Any, TypeVar
@@ -211,19 +212,22 @@ class TFCluster:
             release_port=release_port,
             extra_env=dict(node_env or {}),
         )
-        watched = Watching.of(options, plan, progress=progress)
-        blueprint = Blueprint(
-            spark, plan, options, payload, gpu_counts, profile, on_driver, reservation_timeout,
-            recorder=watched.recorder,
-        )  # fmt: skip
-        with watched.ended_on_error():
-            cluster = cls(blueprint, watching=watched, max_restarts=max_restarts)
+        blueprint = Blueprint(spark, plan, options, payload, gpu_counts, profile, on_driver, reservation_timeout)
+        cluster = cls._watched(blueprint, progress=progress, max_restarts=max_restarts)
         cluster._surviving(lambda: None)
         if tensorboard:
             with cluster._cancelled_on_error():
                 cluster._start_tensorboard()
         cluster._timings["start"] = time.monotonic() - began
         return cluster
+
+    @classmethod
+    def _watched(cls, blueprint: Blueprint, *, progress: watching.Progress, max_restarts: int) -> TFCluster:
+        """Makes a cluster whose events are recorded from the beginning."""
+        watched = Watching.of(blueprint.options, blueprint.topology, progress=progress)
+        with watched.ended_on_error():
+            recorded = replace(blueprint, recorder=watched.recorder)
+            return cls(recorded, watching=watched, max_restarts=max_restarts)
 
     # --- attempts ----------------------------------------------------------------------------------------------------
 

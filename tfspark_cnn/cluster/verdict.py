@@ -1,10 +1,12 @@
 """What bound a run: the input, the computing or the communication; by how much, and what to turn. Pure.
 
-The time of the training steps (all but the first of each epoch, which waits for other things) falls into three parts:
+The time of the training steps falls into three parts. Of the first step of each epoch, in which networks are traced and
+metrics are read, only the wait for rows counts.
 
 - input: a node stands still for want of rows. Rows are read ahead, so only the wait that the training felt counts.
 - communication: the node that waits least for the gradients of others still waits for them. What others wait longer,
-  they wait for that node, not for the network between them.
+  they wait for that node, not for the network between them. Nodes that are the slower one in turns, as on hosts with
+  other work to do, wait for each other, too; that cannot be told from the network.
 - computing: the rest, with the decoding of images and callbacks.
 """
 
@@ -45,6 +47,7 @@ class NodeTimes:
         steps: whose time was taken.
         seconds: of these steps.
         waited_s: seconds of them in which it stood still for rows; None where Spark does not feed it.
+        first_waited_s: seconds that it stood still for rows in the first steps of epochs, which `steps` leave out.
         own_steps: steps of which is known what it did without the others.
         own_s: seconds of these without waiting for the gradients of others.
         gpu_percent: how busy its GPUs were; None without.
@@ -54,6 +57,7 @@ class NodeTimes:
     steps: int
     seconds: float
     waited_s: float | None = 0.0
+    first_waited_s: float = 0.0
     own_steps: int = 0
     own_s: float = 0.0
     gpu_percent: float | None = None
@@ -61,13 +65,14 @@ class NodeTimes:
     @property
     def input(self) -> float:
         """The part of its time that it stood still for rows, 0 to 1."""
-        return min(1.0, (self.waited_s or 0.0) / self.seconds)
+        return min(1.0, ((self.waited_s or 0.0) + self.first_waited_s) / (self.seconds + self.first_waited_s))
 
     @property
     def others(self) -> float:
         """The part of its time that it waited for the gradients of others, 0 to 1."""
         own_s = self.own_s / self.own_steps
-        return min(1.0, max(0.0, 1 - own_s * self.steps / self.seconds))
+        waited_s = max(0.0, self.seconds - own_s * self.steps)
+        return min(1.0, waited_s / (self.seconds + self.first_waited_s))
 
 
 @dataclass(frozen=True)

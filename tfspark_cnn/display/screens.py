@@ -46,7 +46,7 @@ class Lines:
         if not view.epoch:
             self._say(view.phase, once_for=(view.attempt, view.phase))
         elif view.epoch_ended:
-            self._say(words.line(view, now_s), once_for=(view.attempt, view.epoch))
+            self._say(words.line(view, now_s), once_for=view.epochs_ended)
 
     def close(self) -> None:
         """There is nothing to close."""

@@ -68,6 +68,7 @@ class RunView:
         attempt: which life of the cluster.
         notes: what else there is to say, the newest last.
         epoch_ended: whether the epoch is over.
+        epochs_ended: how many there were, of all calls of fit.
         outcome: empty until the end.
         began_s: when the first event came, in Unix seconds.
         ended_s: when the run ended.
@@ -83,6 +84,7 @@ class RunView:
     attempt: int = 1
     notes: deque[str] = field(default_factory=lambda: deque(maxlen=3))
     epoch_ended: bool = False
+    epochs_ended: int = 0
     outcome: str = ""
     began_s: float | None = None
     ended_s: float | None = None
@@ -191,6 +193,7 @@ class RunView:
         self._step(event)
         if self.speaks(event):
             self.epoch_ended, self.steps = True, self.step or self.steps
+            self.epochs_ended += 1
             if (seconds := event.values.get("seconds")) is not None:
                 self._epoch_s.append(float(seconds))
 

@@ -47,6 +47,7 @@ _FIGURES = {
     "timed_steps": "steps whose time was taken: all of fit but the first of each epoch",
     "timed_s": "seconds of these steps",
     "waited_s": "seconds of `timed_s` in which the node stood still for want of rows",
+    "first_waited_s": "seconds that the first steps of the epochs stood still for want of rows",
     "own_steps": "steps of which is known what the node did without the others",
     "own_s": "seconds of these without waiting for the gradients of other nodes",
     "memory_bytes": "of the node's process, resident",

@@ -46,7 +46,7 @@ class ProgressReporter(keras.callbacks.Callback):
     A report has `epoch`, `epochs`, `step`, `steps` (of an epoch, once it is known), `loss`, `metrics`, `images`,
     `skipped`, `seconds` (of the epoch), `epoch_end`, and of all steps but the first of each epoch `timed_steps`,
     `timed_s`, and `waited_s` of them without rows; on several nodes also `own_steps`, and `own_s` of them without
-    waiting for the gradients of others.
+    waiting for the gradients of others. `first_waited_s` are those that the first steps had no rows.
 
     Metrics are read from their tensors only when they are reported, since reading makes Python wait for the step. At
     the end of an epoch they are the epoch's over all nodes; before, they are this node's own.
@@ -84,13 +84,14 @@ class ProgressReporter(keras.callbacks.Callback):
         self._steps: int | None = None
         self._epoch_began_s = self._last_s = self._timed_from_s = self._waited_from_s = 0.0
         self._fresh = True
-        self._own_before = (0, 0.0)
+        self._own_before, self._starved_before_s = (0, 0.0), 0.0
         self._timed = (0, 0.0, 0.0)  # of the epochs before: steps, seconds, seconds without rows
         self.images = 0
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         """Lets what is measured of this fit begin here."""
-        self._own_before, self._timed, self._fresh = self._own(), (0, 0.0, 0.0), True
+        self._own_before, self._starved_before_s = self._own(), self._step_clock.starved_s
+        self._timed, self._fresh = (0, 0.0, 0.0), True
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Starts the count of steps anew."""
@@ -154,6 +155,7 @@ class ProgressReporter(keras.callbacks.Callback):
             timed_steps=steps,
             timed_s=seconds,
             waited_s=waited_s,
+            first_waited_s=max(0.0, self._step_clock.starved_s - self._starved_before_s - waited_s),
             own_steps=own[0],
             own_s=own[1],
             epoch_end=epoch_end,

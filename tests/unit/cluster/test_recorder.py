@@ -9,6 +9,7 @@ import pytest
 
 from tfspark_cnn import events
 from tfspark_cnn.cluster import watching
+from tfspark_cnn.cluster.feed_report import FeedReport, NodeFigures
 from tfspark_cnn.cluster.history import History
 from tfspark_cnn.cluster.messages import (
     Consumed,
@@ -77,7 +78,9 @@ def test_a_whole_run_is_events_in_the_order_of_their_times() -> None:
         "reserved", "entered", "epoch_begin", "step", "epoch_end", "checkpoint", "returned",
     ]  # fmt: skip
     assert driver.kinds(node="driver") == ["start", "attempt", "feed", "end"]
-    begun, ended = (next(e for e in driver.recorder.events() if e.kind == kind) for kind in ("epoch_begin", "epoch_end"))
+    begun, ended = (
+        next(e for e in driver.recorder.events() if e.kind == kind) for kind in ("epoch_begin", "epoch_end")
+    )
     assert (begun.time_s, ended.time_s) == (108.0, 112.0)
     assert ended.values["metrics"] == {"loss": 0.5} and "epoch_end" not in ended.values
 
@@ -136,7 +139,9 @@ def test_after_the_end_nothing_is_recorded() -> None:
 
 def test_the_file_has_what_the_history_has(tmp_path: Path) -> None:
     driver = Driver(tmp_path)
-    driver.hears(1, report(0, 1, 9, seconds=1.0, ended=True))
+    driver.hears(1 / 3, report(0, 1, 9, seconds=1.0, ended=True))
+    figures = NodeFigures("chief:0", rows=10, nbytes=80, taken_rows=10, epochs=1, waited_s=0.5)
+    driver.recorder.feed_ended("input", FeedReport("input-1", 2.0, 1.0, 1, 0.5, 0.1, 0.2, nodes=(figures,)))
     driver.recorder.end("done")
     assert events.read(tmp_path) == driver.recorder.events()
     assert driver.recorder.path == str(tmp_path / "events-run-1.jsonl")

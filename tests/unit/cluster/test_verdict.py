@@ -7,7 +7,9 @@ import pytest
 from tfspark_cnn.cluster.verdict import Bound, NodeTimes, verdict
 
 
-def node(name: str = "chief:0", *, steps: int = 100, waited: float = 0.0, others: float | None = 0.0, **more) -> NodeTimes:
+def node(
+    name: str = "chief:0", *, steps: int = 100, waited: float = 0.0, others: float | None = 0.0, **more
+) -> NodeTimes:
     """A node of which each second goes in parts into waiting for rows, for others, and computing."""
     own = {} if others is None else {"own_steps": steps, "own_s": steps * 0.1 * (1 - others)}
     return NodeTimes(name, steps, steps * 0.1, waited_s=steps * 0.1 * waited, **own, **more)
@@ -33,6 +35,14 @@ def test_the_largest_part_that_could_be_saved_decides(one, other, bound, waiting
     assert found.bound is bound
     assert found.input == pytest.approx(waiting) and found.communication == pytest.approx(exchange)
     assert found.input + found.communication + found.compute == pytest.approx(1)
+
+
+def test_a_first_step_that_waits_for_rows_counts_and_leaves_less_for_the_rest() -> None:
+    found = verdict(
+        [node("chief:0", others=0.3, first_waited_s=20.0), node("worker:0", others=0.3, first_waited_s=20.0)]
+    )
+    assert found.bound is Bound.INPUT
+    assert found.input == pytest.approx(2 / 3) and found.communication == pytest.approx(0.1)
 
 
 def test_a_straggler_is_named() -> None:

@@ -87,6 +87,11 @@ def test_without_a_terminal_each_phase_and_each_epoch_is_one_line() -> None:
     assert told[-1].startswith("epoch 2/20  step 23/23  loss 0.5000  accuracy 0.5000  ") and "images/s" in told[-1]
 
 
+def test_a_second_fit_has_lines_of_its_own() -> None:
+    told = lines_of(START, ended(1, epochs=1), ended(1, "worker:0", epochs=1), ended(1, epochs=2), ended(2, epochs=2))
+    assert [line.partition("  step")[0] for line in told[2:]] == ["epoch 1/1", "epoch 1/2", "epoch 2/2"]
+
+
 def test_a_stream_that_is_no_terminal_gets_lines() -> None:
     assert isinstance(screen(io.StringIO()), Lines)
     assert not in_notebook()

@@ -29,7 +29,11 @@ def test_without_a_chief_the_first_worker_speaks() -> None:
 
 def test_epochs_that_are_trained_again_after_a_restart_count_once() -> None:
     first = [ended(1, 1, loss=3.0), ended(2, 2, loss=2.0), ended(3, 3, loss=1.0)]
-    assert metrics_by_epoch([*first, *restart(4), ended(5, 2, loss=2.5), ended(6, 3, loss=1.5)])["loss"] == [3, 2.5, 1.5]
+    assert metrics_by_epoch([*first, *restart(4), ended(5, 2, loss=2.5), ended(6, 3, loss=1.5)])["loss"] == [
+        3,
+        2.5,
+        1.5,
+    ]
 
 
 def test_a_second_fit_of_the_same_attempt_is_appended() -> None:
