@@ -162,5 +162,5 @@ def test_the_worst_mistakes_are_those_of_the_greatest_probability(scored):
 
 
 def test_a_column_that_is_missing_is_told_with_its_likely_name(scored):
-    with pytest.raises(SchemaError, match=r"no column 'lable'.*\n.*'label'"):
-        pictures.confusion_matrix(scored, "lable")
+    with pytest.raises(SchemaError, match=r"no column 'labels'.*\n.*'label'"):
+        pictures.confusion_matrix(scored, "labels")
