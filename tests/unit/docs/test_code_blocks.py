@@ -60,8 +60,8 @@ def _missing_imports(tree: ast.Module) -> Iterator[str]:
     for one in ast.walk(tree):
         if isinstance(one, ast.ImportFrom) and (one.module or "").startswith("tfspark_cnn"):
             module = importlib.import_module(str(one.module))
-            names = {alias.name for alias in one.names if not hasattr(module, alias.name)}
-            yield from (f"{one.module}.{name}" for name in names if not importlib.util.find_spec(f"{one.module}.{name}"))
+            names = {f"{one.module}.{alias.name}" for alias in one.names if not hasattr(module, alias.name)}
+            yield from (name for name in names if not importlib.util.find_spec(name))  # else it is a module
 
 
 def _missing_members(tree: ast.Module) -> Iterator[str]:
