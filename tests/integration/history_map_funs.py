@@ -24,8 +24,10 @@ class Slow:
 
 
 def easy_then_hard(args, ctx):
-    """Fits a network that takes no time on the rows of the first `train` call, then twice one that does on the second's:
-    first while they arrive, then when they are there."""
+    """Fits a network that takes no time on the rows of the first `train` call, then twice one that does on others.
+
+    The second time the rows of that call are all there.
+    """
     import keras
 
     begins = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: Path(args["begun"]).touch())
