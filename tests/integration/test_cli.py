@@ -219,7 +219,7 @@ def test_json_is_the_only_output_and_one_node_alone_trains_the_same_rows(tmp_pat
     assert (told["images"], told["test_rows"], len(told["loss"])) == (TRAINING_ROWS, HELD_OUT, 1)
     assert (tmp_path / told["model"]).is_file() and (tmp_path / told["event_files"][0]).is_file()
     assert told["seconds"].keys() == {"start", "feed", "fit", "stop"}
-    assert told["verdict"]["bound"] == "compute-bound" and told["verdict"]["communication"] is None
+    assert told["verdict"]["bound"] in ("compute-bound", "input-bound") and told["verdict"]["communication"] is None
     (feed,) = told["feed"]
     assert (feed["rows"], feed["partitions"], feed["nodes"][0]["epochs"]) == (TRAINING_ROWS, 3, 1)
 
