@@ -27,8 +27,12 @@ PAGES = {
     "CONTRIBUTING.md": "contributing.md",
     "CHANGELOG.md": "changelog.md",
     "bench/README.md": "bench.md",
+    "examples/README.md": "examples.md",
 }
 """Files outside of docs/ that are pages. The first is put into docs/index.md."""
+
+PLACES = {**PAGES, "notebooks/README.md": "notebooks/README.md"}
+"""Where links to such files lead; notebooks have an index of their own in docs/."""
 
 _DIRECTIVE = re.compile(r"^<!-- (include|show|made): (\S+) -->$", re.MULTILINE)
 
@@ -56,7 +60,7 @@ def on_files(files: Any, *, config: Any) -> Any:
     for made in modules:
         files.append(File.generated(config, made.path, content=made.markdown()))
     for path in sorted(_linked_files()):
-        target = docs_links.place_of(path, PAGES)
+        target = docs_links.place_of(path, PLACES)
         if target.startswith(docs_links.COPIES):
             files.append(File.generated(config, target, content=(ROOT / path).read_bytes()))
     pages = [file.src_uri for file in files.documentation_pages()]
@@ -96,7 +100,7 @@ def _site_text(path: Path, page: str) -> str:
 
 
 def _place(path: str) -> str:
-    return docs_links.place_of(path, PAGES)
+    return docs_links.place_of(path, PLACES)
 
 
 def _linked_files() -> set[str]:

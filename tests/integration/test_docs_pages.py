@@ -132,3 +132,14 @@ def test_a_browser_shows_pages_without_an_error_and_search_finds_a_setting(site:
         assert "dynamicAllocation" in page.inner_text(".md-search-result__list")
         assert not [one for one in asked if not one.startswith((url, "data:", "blob:"))]
         assert errors == []
+
+
+def test_a_browser_shows_every_notebook_with_its_pictures(site: Path) -> None:
+    notebooks = sorted(path.stem for path in ROOT.glob("notebooks/*.ipynb"))
+    with served(site) as url, browser_page() as (page, errors):
+        for name in notebooks:
+            page.goto(f"{url}/notebooks/{name}.html")
+            assert page.inner_text("article h1").rstrip("¶").endswith("?")
+            widths = page.locator("article img").evaluate_all("all => all.map(one => one.naturalWidth)")
+            assert widths and min(widths) > 300, name
+        assert len(notebooks) == 7 and errors == []
