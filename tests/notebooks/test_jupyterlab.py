@@ -18,9 +18,9 @@ from playwright.sync_api import Page
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 TOKEN = "of-this-test"
-START_S, RUN_MS = 60, 170_000
+START_S, RUN_MS = 60, 200_000
 
-pytestmark = [pytest.mark.timeout(240), pytest.mark.beside]
+pytestmark = [pytest.mark.timeout(300), pytest.mark.beside]
 
 # What it would ask the world, and all cells in the page, also those that nobody has scrolled to.
 SETTINGS = {

@@ -23,14 +23,14 @@ WITHOUT_JUPYTERLAB = [path for path in NOTEBOOKS if path.stem != kernels.IN_JUPY
 PAGES = ROOT / "docs" / "notebooks"
 WORRYING = re.compile(r"Traceback|\bWARN(?:ING)?\b|\bERROR\b|\w*Warning\b|ename|[^\w]Error:")
 
-pytestmark = [pytest.mark.timeout(240), pytest.mark.beside]
+pytestmark = [pytest.mark.timeout(300), pytest.mark.beside]
 
 # A kernel of its own leaves sockets to the garbage collector; in a process of its own that is nobody's warning.
 RUN = """
 import sys, nbformat
 from nbclient import NotebookClient
 notebook = nbformat.read(sys.argv[1], as_version=4)
-NotebookClient(notebook, timeout=180, kernel_name="python3", resources={"metadata": {"path": sys.argv[2]}}).execute()
+NotebookClient(notebook, timeout=240, kernel_name="python3", resources={"metadata": {"path": sys.argv[2]}}).execute()
 nbformat.write(notebook, sys.argv[3])
 """
 
@@ -85,7 +85,7 @@ def run(tmp_path: Path, program: str, *arguments: str) -> str:
         env=kernels.environment(tmp_path),
         capture_output=True,
         text=True,
-        timeout=220,
+        timeout=280,
         cwd=tmp_path,
     )
     assert done.returncode == 0, done.stderr[-6000:]
