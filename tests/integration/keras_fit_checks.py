@@ -62,7 +62,7 @@ def job(precision: str) -> dict[str, Any]:
         def dataset(self, features: Any, label: Any = None, *, batch_size: int, augment: Any = None) -> Any:
             return tf.data.Dataset.from_tensor_slices((images, labels)).batch(batch_size)
 
-        def callbacks(self, *own: Any) -> list[Any]:
+        def callbacks(self, *own: Any, images: int, profile: Any) -> list[Any]:
             return list(own)
 
     settings = config.load(flags=("train.epochs=1", f"train.precision={precision}"))

@@ -259,6 +259,7 @@ class NodeFeeds:
             attach=self._attach,
             progress=lambda progress: self._progress(name, progress),
             first_feed=queue.left,
+            clock=self.clock if name == TRAIN_QUEUE else None,
         )
         queue.readers.add(reader)
         return reader

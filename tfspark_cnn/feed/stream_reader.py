@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterator
 from tfspark_cnn.errors import FeedError
 from tfspark_cnn.feed.reader import Attachment, Batch, EpochReader, NodeFeed, Progress, ReaderOptions, StepBlock
 from tfspark_cnn.feed.schema import TensorSpec
+from tfspark_cnn.feed.step_clock import StepClock
 
 
 class StreamReader:
@@ -19,6 +20,7 @@ class StreamReader:
         attach: tells the coordinator how we take a feed.
         progress: told how far we are after each batch; must not block.
         first_feed: i of the first feed to read.
+        clock: knows how far the training is, to tell which waits it felt.
     """
 
     def __init__(
@@ -30,8 +32,9 @@ class StreamReader:
         attach: Callable[[NodeFeed, Attachment], None],
         progress: Callable[[Progress], None],
         first_feed: int = 0,
+        clock: StepClock | None = None,
     ) -> None:
-        self._number, self.options = number, options
+        self._number, self.options, self._clock = number, options, clock
         self._next_feed, self._attach, self._progress = next_feed, attach, progress
         self._reader: EpochReader | None = None  # of the present call
         self._begun = -1  # its first feed
@@ -73,6 +76,7 @@ class StreamReader:
             attach=self._attach,
             progress=lambda progress: self._tell(begun, progress),
             first_feed=begun,
+            clock=self._clock,
         )
         return True
 
