@@ -3,8 +3,8 @@
 The import makes a million objects that stay, and Python looks through them again and again for cycles to free. Without
 that, a node took 2.1 s of CPU for it where it had taken 2.7 s.
 
-Keras' wrappers for scikit-learn import scikit-learn and SciPy wherever these are installed: 0.9 s of CPU. They are
-imported when one of them is asked for.
+Keras' wrappers for scikit-learn import scikit-learn and SciPy wherever these are installed: 0.9 s of CPU; its pictures
+import matplotlib: 0.2 s. They are imported when one of them is asked for.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from types import ModuleType
 from typing import Any
 
 LARGE = frozenset({"tensorflow", "keras", "tf_keras"})
-SELDOM = "keras.wrappers"
+SELDOM = (
+    "keras.wrappers", "keras.src.visualization", "keras.visualization", "keras._tf_keras.keras.visualization",
+)  # fmt: skip
 
 
 def install() -> None:
@@ -28,14 +30,15 @@ def install() -> None:
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Finder())
         if "keras" not in sys.modules:
-            sys.modules.setdefault(SELDOM, _Late(SELDOM))
+            for name in SELDOM:
+                sys.modules.setdefault(name, _Late(name))
 
 
 class _Late(ModuleType):
     """Stands for a module until something of it is asked for."""
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):  # who asks for these only looks what it is
+        if name.startswith("__") and name != "__path__":  # who asks for these only looks what it is
             raise AttributeError(name)
         return getattr(self._itself(), name)
 

@@ -109,3 +109,41 @@ def test_wrappers_are_imported_when_one_is_asked_for(tmp_path: Path, ask: str, p
         [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True, timeout=60
     )
     assert done.stdout.strip() == printed
+
+
+PICTURES = """
+import keras
+print("plotting_stub" in sys.modules, end=" ")
+ASK
+print("plotting_stub" in sys.modules)
+"""
+
+
+@pytest.mark.parametrize(
+    ("ask", "printed"),
+    [
+        ("", "False False"),
+        ("print(keras.visualization.plot, end=' ')", "False 1 True"),
+        ("from keras.src.visualization import plot; print(plot, end=' ')", "False 1 True"),
+        ("from keras.src.visualization.gallery import plot; print(plot, end=' ')", "False 1 True"),
+        ("import keras.src.visualization.gallery as gallery; print(gallery.plot, end=' ')", "False 1 True"),
+    ],
+    ids=["not asked", "attribute", "from", "from a module of it", "a module of it"],
+)
+def test_pictures_are_imported_when_one_is_asked_for(tmp_path: Path, ask: str, printed: str) -> None:
+    files = {
+        "keras/__init__.py": "from keras import src, visualization as visualization",
+        "keras/src/__init__.py": "from keras.src import visualization",
+        "keras/src/visualization/__init__.py": "from keras.src.visualization.gallery import plot",
+        "keras/src/visualization/gallery.py": "import plotting_stub\nplot = 1",
+        "keras/visualization/__init__.py": "from keras.src.visualization.gallery import plot",
+        "plotting_stub.py": "",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    code = HEAD + PICTURES.replace("ASK", ask)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.strip() == printed
