@@ -6,8 +6,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest
+TWO := --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 
-.PHONY: install java chromium train test test-unit check bench notebooks docs clean
+.PHONY: install java chromium train test test-all test-unit check bench notebooks docs clean
 .DELETE_ON_ERROR:
 
 install: $(INSTALLED)
@@ -32,8 +33,12 @@ train: install java
 
 # What waits more than it computes runs two files at a time, the longest first; what is held against a clock runs alone.
 test: install java chromium
-	$(PYTEST) -m beside --numprocesses=2 --dist=loadfile --no-loadscope-reorder --durations=10
-	$(PYTEST) -m "not beside" --durations=10
+	$(PYTEST) -m "beside and not more" $(TWO) --durations=10
+	$(PYTEST) -m "not beside and not more" --durations=10
+
+# Also what shows in another form what other tests show: the rest of the notebooks, TensorFlowOnSpark's own runs.
+test-all: test
+	$(PYTEST) -m more $(TWO) --durations=10
 
 test-unit: install
 	$(PYTEST) tests/unit

@@ -9,9 +9,9 @@ import pytest
 HERE = Path(__file__).parent
 
 LONGEST = (
-    "test_models", "test_ml", "test_readme", "test_notebooks", "test_spark_submit", "test_examples", "test_cli",
-    "test_keras_fit_parity", "test_export", "test_images", "test_parameter_servers", "test_tensorflowonspark",
-    "test_restarts", "test_bad_luck", "test_driver_ends",
+    "test_notebooks", "test_readme", "test_ml", "test_models", "test_examples", "test_spark_submit", "test_cli",
+    "test_parameter_servers", "test_keras_fit_parity", "test_driver_ends", "test_feed", "test_restarts",
+    "test_score_tables", "test_doctor", "test_jupyterlab", "test_export", "test_parallel", "test_bad_luck",
 )  # fmt: skip
 """Files that take longest, first: two processes take file after file, and one that came late would run alone."""
 

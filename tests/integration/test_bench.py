@@ -52,6 +52,7 @@ def test_later_epochs_are_compared_on_the_node(spark):
     check(epochs.measure(spark, TINY, caches=("disk",)), 4)
 
 
+@pytest.mark.more
 def test_scoring_is_compared_with_that_of_pyspark(spark):
     check(scoring.measure(spark, TINY, partitions=1), 2)
 

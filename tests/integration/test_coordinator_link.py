@@ -49,7 +49,7 @@ from tfspark_cnn.errors import (
 )
 from tfspark_cnn.feed import transport
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = [pytest.mark.timeout(60), pytest.mark.beside]
 SOON_S = 15.0
 SECRET = "a secret of this cluster"
 

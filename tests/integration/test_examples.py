@@ -32,9 +32,11 @@ FORMS = {"theirs": "tensorflowonspark", "ours": "tfspark_cnn.tensorflowonspark"}
 ENDS = ["mnist_tfrecord", "mnist_inference"]  # the second needs the first
 PROCESSES = [
     ("theirs", ["engine", "mnist_rdd", "keras", "jar", "mnist_pipeline"]),
-    ("theirs", ["mnist_streaming", "cifar_resnet", *ENDS]),
     ("ours", ["engine", "mnist_rdd", "mnist_streaming", "cifar_resnet", "mnist_pipeline", *ENDS, "driver"]),
+    ("theirs", ["mnist_streaming", "cifar_resnet", *ENDS]),
 ]
+"""The last one shows nothing of ours, and TensorFlowOnSpark fails in it on a machine with much else to do."""
+
 TRAIN_ROWS = 1437
 
 
@@ -66,10 +68,17 @@ def start(form: str, folder: Path, names: list[str]) -> subprocess.Popen[Any]:
 
 
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]:
+def asked(request: pytest.FixtureRequest) -> list[tuple[str, list[str]]]:
+    """The processes that the tests of this run look at."""
+    ours = [item for item in request.session.items if item.path == request.path]
+    return PROCESSES if any(item.get_closest_marker("more") for item in ours) else PROCESSES[:-1]
+
+
+@pytest.fixture(scope="module")
+def folders(asked: list[tuple[str, list[str]]], tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]:
     """Where each form has written what came of its runs."""
     found = {form: copied(form, tmp_path_factory.mktemp(form)) for form in FORMS}
-    processes = [start(form, found[form], names) for form, names in PROCESSES]
+    processes = [start(form, found[form], names) for form, names in asked]
     try:
         for process in processes:
             process.wait(LIMIT_S)
@@ -80,10 +89,10 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path
 
 
 @pytest.fixture(scope="module")
-def told(folders: dict[str, Path]) -> dict[str, dict[str, Any]]:
+def told(asked: list[tuple[str, list[str]]], folders: dict[str, Path]) -> dict[str, dict[str, Any]]:
     """What each form has told, by name."""
     results: dict[str, dict[str, Any]] = {form: {} for form in FORMS}
-    for form, names in PROCESSES:
+    for form, names in asked:
         lines = (folders[form] / f"process-{names[0]}" / "stdout").read_text().splitlines()
         found = [json.loads(line.removeprefix("RESULT ")) for line in lines if line.startswith("RESULT ")]
         results[form] |= {one["name"]: one for one in found}
@@ -98,6 +107,7 @@ def result(told: dict[str, dict[str, Any]], form: str, name: str) -> Any:
 
 
 both = pytest.mark.parametrize("form", FORMS)
+theirs_later = pytest.mark.parametrize("form", [pytest.param("theirs", marks=pytest.mark.more), "ours"])
 
 
 @both
@@ -108,13 +118,13 @@ def test_an_rdd_trains_a_network_by_next_batch(told, folders, form):
     assert (folders[form] / "mnist_model" / "export" / "saved_model.pb").exists()
 
 
-@both
+@theirs_later
 def test_a_stream_trains_until_the_nodes_have_enough(told, form):
     found = result(told, form, "mnist_streaming")
     assert found["accuracy"] > 0.75 and 0 < found["steps"] <= 40 and found["rows"] <= 40 * 32
 
 
-@both
+@theirs_later
 def test_a_residual_network_is_trained_by_fit_on_colour_images(told, folders, form):
     found = result(told, form, "cifar_resnet")
     assert len(found["accuracy"]) == 2 and found["accuracy"][-1] > 0.8
@@ -128,14 +138,14 @@ def test_an_estimator_trains_and_its_model_scores(told, form):
     assert found["accuracy"] > 0.75 and found["rows"] == 360
 
 
-@both
+@theirs_later
 def test_files_of_records_are_read_by_the_nodes_each_its_part(told, folders, form):
     found = result(told, form, "mnist_tfrecord")
     assert found["accuracy"] > 0.8 and found["rows"] == (TRAIN_ROWS + 1) // 2
     assert len(list((folders[form] / "mnist_tfrecords").glob("*.tfrecord"))) == 2
 
 
-@both
+@theirs_later
 def test_independent_nodes_score_all_files(told, folders, form):
     found = result(told, form, "mnist_inference")
     assert found["accuracy"] > 0.8 and found["rows"] == TRAIN_ROWS and found["files"] == 2

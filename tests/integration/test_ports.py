@@ -13,6 +13,8 @@ import pytest
 from tfspark_cnn.cluster import ports
 from tfspark_cnn.errors import ClusterError
 
+pytestmark = pytest.mark.beside
+
 CHILD = """
 import socket, sys
 from tfspark_cnn.cluster import ports

@@ -22,7 +22,7 @@ import pytest
 from tfspark_cnn.cluster import supervisor
 from tfspark_cnn.cluster.supervisor import Command, Outcome
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = [pytest.mark.timeout(60), pytest.mark.beside]
 GONE_S = 2.0
 SOON_S = 20.0
 

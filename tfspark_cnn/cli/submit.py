@@ -15,7 +15,7 @@ from tfspark_cnn.cli.spark_install import machine, spark_home
 from tfspark_cnn.cli.submission import DeployMode, Submission, Wish, configuration_at, submission
 from tfspark_cnn.errors import ConfigError, did_you_mean
 
-VERBS = ("train", "evaluate", "predict", "bench")
+VERBS = ("train", "evaluate", "predict", "bench", "doctor")
 """What runs on Spark."""
 
 LineArgument = Annotated[list[str], typer.Argument(metavar="VERB ARGS", help="As behind `tfspark-cnn`.")]
