@@ -17,19 +17,16 @@ import typer
 
 from tfspark_cnn import config as configuration
 from tfspark_cnn import log
-from tfspark_cnn.cli import java
+from tfspark_cnn.cli import java, masters
 from tfspark_cnn.cli import spark as embedded
 from tfspark_cnn.config import ClusterConfig
-from tfspark_cnn.errors import ConfigError
+from tfspark_cnn.errors import ClusterError, ConfigError
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
     from tfspark_cnn.doctor import Report
     from tfspark_cnn.doctor.findings import Finding
-
-MASTER_S = 5.0
-"""For connecting to Spark's master, which itself would be tried for a minute."""
 
 COLORS = {"ok": "green", "warning": "yellow", "failed": "red"}
 
@@ -128,15 +125,18 @@ def _by_spark(spark: SparkSession, asked: _Asked) -> Report:
 
 def _before_spark(asked: _Asked) -> tuple[tuple[Finding, ...], bool]:
     """Gives what was found, and whether Spark can be started at all."""
-    from tfspark_cnn.doctor import findings, masters
+    from tfspark_cnn.doctor import findings
 
     try:
         found = java.find()
     except ConfigError as error:
         return (findings.failed("java", error.message, cure=error.hint or java.INSTALL),), False
     well = findings.ok("java", f"Java {found.version}, {found.program}")
-    lost = masters.unreachable(embedded.master(asked.cluster), timeout_s=MASTER_S)
-    return ((well, lost), False) if lost else ((well,), True)
+    try:
+        masters.check(embedded.master(asked.cluster))
+    except (ConfigError, ClusterError) as error:
+        return (well, findings.failed("master", error.message, cure=error.hint or "")), False
+    return (well,), True
 
 
 def _started(asked: _Asked, stack: ExitStack) -> SparkSession | tuple[Finding]:

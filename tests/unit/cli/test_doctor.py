@@ -35,7 +35,7 @@ def test_a_master_that_nobody_listens_at_is_a_finding(capsys: pytest.CaptureFixt
         assert exit_code("doctor", "--master", master, "--json") == 1
     report = json.loads(capsys.readouterr().out)
     assert [one["status"] for one in report["findings"]] == ["ok", "failed"]
-    assert "Connection refused" in report["findings"][1]["seen"] and report["ok"] is False
+    assert "connection refused" in report["findings"][1]["seen"] and report["ok"] is False
 
 
 def test_a_dry_run_shows_what_would_be_examined(capsys: pytest.CaptureFixture[str]) -> None:
