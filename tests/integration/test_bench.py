@@ -15,7 +15,7 @@ from bench.part import Options
 from bench.processes import DRIVER, DRIVER_JVM, EXECUTOR_JVM, FEEDER, NODE
 from bench.rounds import Ratio
 
-pytestmark = pytest.mark.beside
+pytestmark = [pytest.mark.beside, pytest.mark.more]
 TINY = Options(rounds=1, scale=0.002, dry=True)
 
 
@@ -52,7 +52,6 @@ def test_later_epochs_are_compared_on_the_node(spark):
     check(epochs.measure(spark, TINY, caches=("disk",)), 4)
 
 
-@pytest.mark.more
 def test_scoring_is_compared_with_that_of_pyspark(spark):
     check(scoring.measure(spark, TINY, partitions=1), 2)
 

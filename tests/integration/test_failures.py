@@ -118,6 +118,7 @@ def test_a_node_that_returns_while_another_waits_for_it_ends_the_run_at_once(spa
     assert time.monotonic() - began < 60, "and not when TensorFlow or the feed gives up"
 
 
+@pytest.mark.beside
 def test_nodes_without_slots_are_named_after_the_reservation_timeout(spark):
     release = threading.Event()
     blocker = threading.Thread(target=_hold_slots, args=(spark, release))

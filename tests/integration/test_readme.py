@@ -123,7 +123,13 @@ def test_the_targets_of_make_exist() -> None:
 
 
 @pytest.mark.timeout(RUN_S + 30)
-@pytest.mark.parametrize("line", [command.line for command in of_kind("program")])
+@pytest.mark.parametrize(
+    "line",
+    [
+        command.line if "spark-submit" in command.line else pytest.param(command.line, marks=pytest.mark.more)
+        for command in of_kind("program")
+    ],
+)
 def test_the_program_trains_as_it_stands(line: str, folder: Path) -> None:
     done = run(line, folder)
     assert done.returncode == 0, done.stderr[-4000:]

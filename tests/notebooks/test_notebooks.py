@@ -20,8 +20,8 @@ from scripts import notebooks as pages_of_notebooks
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 WITHOUT_JUPYTERLAB = [path for path in NOTEBOOKS if path.stem != kernels.IN_JUPYTERLAB]
-ESTIMATOR = ("03-the-estimator", "04-scoring-a-table")
-"""Like the README's program with the estimator, which the tests run, too."""
+SHOWN_ELSEWHERE = ("01-quickstart", "03-the-estimator", "04-scoring-a-table", "07-migrating")
+"""By the programs of the README and by the examples, which `make test` runs, too."""
 PAGES = ROOT / "docs" / "notebooks"
 WORRYING = re.compile(r"Traceback|\bWARN(?:ING)?\b|\bERROR\b|\w*Warning\b|ename|[^\w]Error:")
 
@@ -96,7 +96,10 @@ def run(tmp_path: Path, program: str, *arguments: str) -> str:
 
 @pytest.mark.parametrize(
     "path",
-    [pytest.param(path, marks=pytest.mark.more) if path.stem in ESTIMATOR else path for path in WITHOUT_JUPYTERLAB],
+    [
+        pytest.param(path, marks=pytest.mark.more) if path.stem in SHOWN_ELSEWHERE else path
+        for path in WITHOUT_JUPYTERLAB
+    ],
     ids=lambda path: path.stem,
 )
 def test_a_notebook_runs_from_top_to_bottom_and_shows_nothing_to_worry_about(path: Path, tmp_path: Path) -> None:
