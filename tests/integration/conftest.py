@@ -24,7 +24,7 @@ ARCHIVING = pytest.StashKey[jvm.Archiving]()
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # what is left behind is found by its name, so each worker has its own folder
     os.environ["TMPDIR"] = tempfile.tempdir = tempfile.mkdtemp(prefix="tests-")
-    os.chmod(tempfile.gettempdir(), 0o711)  # also another user than the one who runs the tests may have a folder in it
+    os.chmod(tempfile.gettempdir(), 0o1777)  # as /tmp is: a test makes a folder as another user
 
 
 def spark_environment() -> dict[str, str]:

@@ -212,6 +212,7 @@ def test_a_running_process_can_be_waited_for_with_a_limit():
 
 
 def test_a_program_that_does_not_exist_is_an_error_and_leaves_no_leash():
+    gc.collect()  # what tests before have left open closes now
     before = set(psutil.Process().children())
     descriptors = psutil.Process().num_fds()
     with warnings.catch_warnings():
@@ -220,7 +221,7 @@ def test_a_program_that_does_not_exist_is_an_error_and_leaves_no_leash():
             supervisor.start(Command(["/no/such/program"], stdin=b"", environment={}), role="worker", index=0)
         gc.collect()
     assert set(psutil.Process().children()) == before
-    assert psutil.Process().num_fds() == descriptors
+    assert psutil.Process().num_fds() <= descriptors
 
 
 def test_a_program_that_does_not_exist_leaves_no_open_pipe():
