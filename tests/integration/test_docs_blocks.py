@@ -11,7 +11,7 @@ import docs_blocks
 import pytest
 from conftest import spark_environment
 
-pytestmark = [pytest.mark.beside, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.beside, pytest.mark.timeout(300), pytest.mark.more]
 RUN_S = 280
 PROGRAMS = docs_blocks.programs()
 
