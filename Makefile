@@ -36,7 +36,8 @@ test: install java chromium
 	$(PYTEST) -m "beside and not more" $(TWO) --durations=10
 	$(PYTEST) -m "not beside and not more" --durations=10
 
-# Also what shows in another form what other tests show: the rest of the notebooks, TensorFlowOnSpark's own runs.
+# Also what shows in another form what other tests show: the rest of the notebooks and programs of the documentation,
+# TensorFlowOnSpark's own runs, the benchmarks at a tiny scale.
 test-all: test
 	$(PYTEST) -m more $(TWO) --durations=10
 
