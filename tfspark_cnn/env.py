@@ -96,6 +96,16 @@ def _ports(name: str) -> Sequence[int]:
     return range(first, last + 1)
 
 
+def fork_server(environment: Mapping[str, str]) -> bool:
+    """Tells whether nodes with these variables may be forked from a server that stays with their executor.
+
+    TFSPARK_CNN_FORK_SERVER says `on` or `off`. Without it they may, but in containers of YARN (which sets CONTAINER_ID
+    there): it adds up what processes share, and kills a container that seems to hold too much.
+    """
+    chosen = environment.get(f"{PREFIX}FORK_SERVER") or ("off" if environment.get("CONTAINER_ID") else "on")
+    return chosen.lower() not in ("off", "0", "false", "no")
+
+
 def legacy_keras() -> bool:
     """Tells whether `tf.keras` is Keras 2 (TF_USE_LEGACY_KERAS), by TensorFlow's own reading of it."""
     return get("TF_USE_LEGACY_KERAS") in ("1", "true", "True")
@@ -132,6 +142,18 @@ def child_environment(updates: Mapping[str, str | None]) -> dict[str, str]:
     """
     merged: dict[str, str | None] = {**os.environ, **updates}
     return {name: value for name, value in merged.items() if value is not None}
+
+
+def changed(environment: Mapping[str, str]) -> list[str]:
+    """Gives the names of variables that are not as they were, by name."""
+    names = {*os.environ, *environment}
+    return sorted(name for name in names if os.environ.get(name) != environment.get(name))
+
+
+def replace(environment: Mapping[str, str]) -> None:
+    """Gives this process other variables, all of them."""
+    os.environ.clear()
+    os.environ.update(environment)
 
 
 def visible_gpus() -> list[str] | None:

@@ -17,6 +17,9 @@ import pytest
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 NODE_MARKS = ("tfspark_cnn.cluster.node_process", "read -r _; kill -9 0", "tensorboard.main")
+FORK_SERVER = "tfspark_cnn.cluster.fork_server"
+"""It belongs to an executor, and stays between clusters."""
+
 OURS = ("tfspark",)
 SESSION = "TFSPARK_TEST_SESSION"
 SETTLE_S = 10.0
@@ -83,19 +86,26 @@ def spark(tmp_path_factory: pytest.TempPathFactory):
     session.sparkContext.setLogLevel("OFF")
     yield session
     session.stop()
+    _, alive = psutil.wait_procs(processes_of(FORK_SERVER), timeout=SETTLE_S)
+    assert not alive, f"servers that outlive their executors: {alive}"
     os.environ.clear()
     os.environ.update(before)
 
 
 def node_processes() -> list[psutil.Process]:
     """All processes of nodes that these tests started, also those whose parents are gone."""
+    return processes_of(*NODE_MARKS)
+
+
+def processes_of(*marks: str) -> list[psutil.Process]:
+    """All processes of these tests with one of the marks in their command line."""
     found = []
     for process in psutil.process_iter():
         try:
             line = " ".join(process.cmdline())
             if process.status() == psutil.STATUS_ZOMBIE:
                 continue
-            ours = any(mark in line for mark in NODE_MARKS) and process.environ().get(SESSION) == str(os.getpid())
+            ours = any(mark in line for mark in marks) and process.environ().get(SESSION) == str(os.getpid())
         except psutil.Error:
             continue
         if ours:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from tfspark_cnn import Column
 from tfspark_cnn.feed.reader import ReaderOptions
 
@@ -18,6 +20,23 @@ def read_calls(args, ctx):
             epochs = 1
         calls.append([[batch[0].tolist() for batch in stream.epoch()] for _ in range(epochs)])
     return calls
+
+
+def slowly(number, rows):
+    """Takes its time over a partition, as a source that decodes or joins."""
+    time.sleep(0.6)
+    return rows
+
+
+def fit_each_call(args, ctx):
+    """Trains a network that takes no time on each call, and tells how far it is."""
+    import keras
+
+    with ctx.strategy().scope():
+        model = keras.Sequential([keras.layers.Input((2,)), keras.layers.Dense(1)])
+        model.compile("sgd", "mse")
+    for rows in ctx.stream(Column("x", shape=(2,)), "id", batch_size=4, shuffle=False):
+        model.fit(rows, epochs=ctx.num_epochs, verbose=0, callbacks=ctx.callbacks(checkpoints=None))
 
 
 def fit_and_leave(args, ctx):

@@ -12,6 +12,7 @@ import stream_map_funs
 import tensorflowonspark_map_funs as programs_there
 
 from tfspark_cnn import InputMode, TFCluster
+from tfspark_cnn.cluster.verdict import Bound
 from tfspark_cnn.errors import ConfigError, NodeError
 from tfspark_cnn.tensorflowonspark import TFCluster as TFOS
 
@@ -95,6 +96,16 @@ def test_keras_goes_on_with_what_it_traced_and_nodes_may_leave_the_loop(spark, s
     traces, losses = results[0]
     assert len(set(traces)) == 1, "traced for the first micro-batch alone"
     assert [len(epochs) for epochs in losses] == [2, 2, 2]
+
+
+def test_waits_for_the_rows_of_a_stream_are_in_the_verdict(spark):
+    rows = spark.sparkContext.parallelize(range(160), 20).mapPartitionsWithIndex(stream_map_funs.slowly)
+    df = rows.map(lambda number: ([0.5, 1.0], number)).toDF(SCHEMA)
+    with cluster_of(spark, stream_map_funs.fit_each_call) as cluster:
+        cluster.train(df)
+        cluster.shutdown()
+    verdict = cluster.history().verdict()
+    assert verdict.bound is Bound.INPUT and verdict.input > 0.2, str(verdict)
 
 
 def test_a_node_that_fails_ends_the_query_with_its_error(spark, stream):

@@ -125,3 +125,15 @@ def test_the_proxy_of_a_notebook_is_known_by_its_surroundings(
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     assert env.tensorboard_proxy() == proxy
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({}, True), ({"TFSPARK_CNN_FORK_SERVER": "off"}, False), ({"TFSPARK_CNN_FORK_SERVER": "OFF"}, False),
+        ({"TFSPARK_CNN_FORK_SERVER": "0"}, False), ({"TFSPARK_CNN_FORK_SERVER": ""}, True),
+        ({"CONTAINER_ID": "c"}, False), ({"CONTAINER_ID": "c", "TFSPARK_CNN_FORK_SERVER": "on"}, True),
+    ],
+)  # fmt: skip
+def test_the_fork_server_is_there_unless_it_is_off_or_yarn_counts_memory(variables, expected):
+    assert env.fork_server(variables) is expected

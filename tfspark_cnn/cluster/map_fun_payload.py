@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
-from collections.abc import Callable
+import marshal
+from collections.abc import Callable, Iterator
+from functools import partial
+from types import CellType
 from typing import Any
 
 import cloudpickle
@@ -33,6 +37,45 @@ def pickled(map_fun: Any, args: Any) -> bytes:
             hint="make locks, sessions, SparkContexts and open files inside map_fun, not outside of it",
         ) from error
     return payload
+
+
+def likeness(map_fun: Any) -> str | None:
+    """Gives what map_funs have in common that run the same code, whatever their args; None: that is not known.
+
+    The functions that a function is made of count, too: what a partial or a closure holds, or an object that is called.
+
+    Example:
+        >>> likeness("package.module:function")
+        'package.module:function'
+    """
+    if isinstance(map_fun, str):
+        return map_fun
+    codes = [*_codes(map_fun, set())]
+    return hashlib.sha256("\n".join(codes).encode()).hexdigest() if codes else None
+
+
+def _codes(value: Any, seen: set[int]) -> Iterator[str]:
+    if not callable(value) or isinstance(value, type) or id(value) in seen:
+        return
+    seen.add(id(value))
+    routine = inspect.isroutine(value)
+    named = value if routine or isinstance(value, partial) else type(value)
+    code = getattr(value if routine else type(value).__call__, "__code__", None)
+    if code is not None:
+        yield f"{named.__module__}:{named.__qualname__}:{hashlib.sha256(marshal.dumps(code)).hexdigest()}"
+    if isinstance(value, partial):
+        held = [value.func, *value.args, *value.keywords.values()]
+    else:
+        held = [*map(_held, getattr(value, "__closure__", None) or ()), *getattr(value, "__dict__", {}).values()]
+    for one in held:
+        yield from _codes(one, seen)
+
+
+def _held(cell: CellType) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:  # of a name that has no value yet
+        return None
 
 
 def _check_signature(map_fun: Callable[..., Any]) -> None:

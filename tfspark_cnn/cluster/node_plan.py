@@ -37,6 +37,7 @@ class RunOptions:
         cache_bytes: how many bytes of rows stay in memory; None: a default, see `node_feeds.memory_bytes`.
         release_port: whether the library gives up the reserved port by itself.
         extra_env: variables to set in every node's process.
+        likeness: of map_fun, see `map_fun_payload.likeness`.
     """
 
     run_id: str
@@ -53,6 +54,7 @@ class RunOptions:
     cache_bytes: int | None = None
     release_port: bool = True
     extra_env: Mapping[str, str] = field(default_factory=dict)
+    likeness: str | None = None
 
 
 @dataclass(frozen=True)

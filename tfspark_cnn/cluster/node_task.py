@@ -107,7 +107,7 @@ class NodeTask:
         return self._run(plan, None if may_restart else held)
 
     def _run(self, plan: NodePlan, held: ports.HeldPort | None = None) -> Outcome:
-        with supervisor.running(command(plan), role=plan.node.role, index=plan.node.index) as process:
+        with supervisor.running(command(plan, may_fork=True), role=plan.node.role, index=plan.node.index) as process:
             if held is not None:
                 held.release()  # the process holds it now
             return process.wait()
@@ -119,8 +119,8 @@ class NodeTask:
             raise NodeError(event.message, hint=event.hint, node=node.name)
 
 
-def command(plan: NodePlan) -> Command:
-    """Gives how to start the process of a node."""
+def command(plan: NodePlan, *, may_fork: bool = False) -> Command:
+    """Gives how to start the process of a node; `may_fork`: in a Python worker of Spark, which has a fork server."""
     variables: dict[str, str | None] = {
         **plan.options.extra_env,
         **tf_config.node_environment(plan.spec, plan.node, plan.gpus),
@@ -128,8 +128,14 @@ def command(plan: NodePlan) -> Command:
         "PYTHONUNBUFFERED": "1",
     }
     argv = [sys.executable, "-m", "tfspark_cnn.cluster.node_process"]
-    inherit = () if plan.port_fd is None else (plan.port_fd,)
-    return Command(argv, stdin=pickle.dumps(plan), environment=variables, inherit=inherit)
+    return Command(
+        argv,
+        stdin=pickle.dumps(plan),
+        environment=variables,
+        inherit=() if plan.port_fd is None else (plan.port_fd,),
+        may_fork=may_fork,
+        likeness=None if plan.gpus else plan.options.likeness,
+    )
 
 
 def ended(number: int, host: str, outcome: Outcome) -> Exited | Failed:

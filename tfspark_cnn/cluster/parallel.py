@@ -101,6 +101,7 @@ def run_parallel(
         log_dir=log_dir,
         default_fs=application.default_fs(spark),
         extra_env=dict(node_env or {}),
+        likeness=map_fun_payload.likeness(map_fun),
     )
     with RunJob(spark, RunTask(len(shares), options, gpus_per_run), coordinator, profile, barrier) as job:
         error = _waited(job, mode, timeout_s)

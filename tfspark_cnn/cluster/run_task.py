@@ -130,7 +130,7 @@ def _ask(client: Any, asking: Asking) -> bytes:
 
 
 def _run(plan: NodePlan) -> Outcome:
-    command = node_task.command(plan)
+    command = node_task.command(plan, may_fork=True)
     with supervisor.running(command, role=plan.node.role, index=plan.node.index) as process:
         return process.wait()
 

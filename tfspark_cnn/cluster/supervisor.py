@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import logging
 import os
 import pickle
 import re
@@ -22,7 +23,11 @@ from pathlib import Path
 from typing import IO, Any
 
 from tfspark_cnn import env
+from tfspark_cnn.cluster import forked
+from tfspark_cnn.cluster.forked import Forked, NotForked
 from tfspark_cnn.log import node_prefix
+
+log = logging.getLogger(__name__)
 
 EXIT_ABORTED = 75
 """Exit status of a node that ended because it was told to, or because the coordinator is gone (EX_TEMPFAIL)."""
@@ -41,12 +46,18 @@ _LEASH = ("/bin/sh", "-c", "read -r _; kill -9 0")
 
 @dataclass(frozen=True)
 class Command:
-    """What to start: the arguments, what it reads from stdin, its environment changes, descriptors it inherits."""
+    """What to start: the arguments, what it reads from stdin, its environment changes, descriptors it inherits.
+
+    With `may_fork` the arguments are those of `node_process`, and the executor's fork server may stand in for them;
+    `likeness` is what it knows this map_fun by, see `fork_request`.
+    """
 
     argv: Sequence[str]
     stdin: bytes
     environment: Mapping[str, str | None]
     inherit: Sequence[int] = ()
+    may_fork: bool = False
+    likeness: str | None = None
 
 
 @dataclass
@@ -74,7 +85,7 @@ class Outcome:
 class NodeProcess:
     """A running node process; made by `start`."""
 
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[bytes] | Forked
     leash: subprocess.Popen[bytes]
     results: IO[bytes]
     prefix: str
@@ -99,7 +110,7 @@ class NodeProcess:
             record=_unpickled(self.record),
             stderr_tail=list(self.tail),
             oom_kills=oom_kills() - self.oom_before,
-            peak_mib=peak_mib(),
+            peak_mib=self.process.peak_mib if isinstance(self.process, Forked) else peak_mib(),
         )
 
     def end(self) -> None:
@@ -130,15 +141,7 @@ def start(command: Command, *, role: str, index: int) -> NodeProcess:
     leash = subprocess.Popen(_LEASH, stdin=subprocess.PIPE, process_group=0)
     read_fd, write_fd = os.pipe()
     try:
-        process = subprocess.Popen(
-            command.argv,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=env.child_environment({**command.environment, "TFSPARK_CNN_RESULT_FD": str(write_fd)}),
-            pass_fds=(*command.inherit, write_fd),
-            process_group=leash.pid,
-        )
+        process = _process(command, name=f"{role}:{index}", group=leash.pid, result_fd=write_fd)
     except BaseException:
         os.close(read_fd)
         leash.kill()
@@ -149,6 +152,25 @@ def start(command: Command, *, role: str, index: int) -> NodeProcess:
     node = NodeProcess(process, leash, os.fdopen(read_fd, "rb"), node_prefix(role, index), oom_kills())
     _start_threads(node, command.stdin)
     return node
+
+
+def _process(command: Command, *, name: str, group: int, result_fd: int) -> subprocess.Popen[bytes] | Forked:
+    environment = env.child_environment({**command.environment, "TFSPARK_CNN_RESULT_FD": str(result_fd)})
+    inherit = (*command.inherit, result_fd)
+    if command.may_fork:
+        try:
+            return forked.fork(environment, name=name, group=group, inherit=inherit, likeness=command.likeness)
+        except NotForked as error:
+            log.info("starting %s without the fork server: %s", name, error)
+    return subprocess.Popen(
+        command.argv,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment,
+        pass_fds=inherit,
+        process_group=group,
+    )
 
 
 @contextlib.contextmanager

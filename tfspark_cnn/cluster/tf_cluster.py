@@ -201,7 +201,6 @@ class TFCluster:
         spark = application.of_this_python(sc)
         plan = topology.plan(num_executors, num_ps=num_ps, master_node=master_node, eval_node=eval_node)
         gpu_counts = topology.gpu_counts(gpus_per_node)
-        fed = _input_mode(input_mode) is InputMode.SPARK
         board = tensorboard_options.options_of(tensorboard)
         cluster_arguments.check(reservation_timeout=reservation_timeout, tensorboard=board, log_dir=log_dir)
         cluster_arguments.check_restarts(max_restarts, model_dir)
@@ -209,14 +208,11 @@ class TFCluster:
         payload = map_fun_payload.pickled(map_fun, tf_args)
         profile = resource_profile or application.gpu_profile(spark, gpu_counts if gpus_per_node is not None else {})
         on_driver = cluster_arguments.on_driver(plan) if driver_ps_nodes else ()
-        needs: dict[str, Any] = {"nodes": len(plan) - len(on_driver), "feeders": int(fed), "profile": profile}
-        with start_failure.examined(spark, **needs):
-            slots.check(spark.sparkContext, **needs)
         options = RunOptions(
             run_id=f"tfspark-{secrets.token_hex(4)}",
             coordinator="",
             secret="",
-            fed=fed,
+            fed=_input_mode(input_mode) is InputMode.SPARK,
             queues=tuple(dict.fromkeys([*queues, "validation"])),
             log_dir=log_dir,
             model_dir=model_dir,
@@ -226,7 +222,11 @@ class TFCluster:
             cache_bytes=cache_bytes,
             release_port=release_port,
             extra_env=dict(node_env or {}),
+            likeness=map_fun_payload.likeness(map_fun),
         )
+        needs: dict[str, Any] = {"nodes": len(plan) - len(on_driver), "feeders": int(options.fed), "profile": profile}
+        with start_failure.examined(spark, **needs):
+            slots.check(spark.sparkContext, **needs)
         blueprint = Blueprint(spark, plan, options, payload, gpu_counts, profile, on_driver, reservation_timeout)
         cluster = cls._watched(blueprint, progress=progress, max_restarts=max_restarts)
         with start_failure.examined(spark, **needs):

@@ -5,6 +5,8 @@ that, a node took 2.1 s of CPU for it where it had taken 2.7 s.
 
 Keras' wrappers for scikit-learn import scikit-learn and SciPy wherever these are installed: 0.9 s of CPU; its pictures
 import matplotlib: 0.2 s. They are imported when one of them is asked for.
+
+A process that was forked with TensorFlow in it hides it until somebody imports it: so that is known as it is elsewhere.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import gc
 import importlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from importlib.abc import MetaPathFinder
+from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any
@@ -23,6 +25,25 @@ LARGE = frozenset({"tensorflow", "keras", "tf_keras"})
 SELDOM = (
     "keras.wrappers", "keras.src.visualization", "keras.visualization", "keras._tf_keras.keras.visualization",
 )  # fmt: skip
+
+
+_asked_first: list[Callable[[], None]] = []
+_hidden: dict[str, ModuleType] = {}
+
+
+def before_the_first(call: Callable[[], None]) -> None:
+    """Has a function called before the first of the large packages is imported here; what it raises, the import does.
+
+    Calls after the first import are not made.
+    """
+    install()
+    _asked_first.append(call)
+
+
+def hide() -> None:
+    """Makes what is imported of the large packages be imported again, which takes no time."""
+    install()
+    _hidden.update((name, sys.modules.pop(name)) for name in LARGE if name in sys.modules)
 
 
 def install() -> None:
@@ -59,11 +80,32 @@ class _Finder(MetaPathFinder):
     ) -> ModuleSpec | None:
         if fullname not in LARGE:
             return None
+        for call in _asked_first:
+            call()
+        _asked_first.clear()
+        if fullname in _hidden:
+            known = _hidden.pop(fullname)
+            sys.modules.update(_hidden)
+            _hidden.clear()
+            return ModuleSpec(fullname, _Known(known), is_package=True)
         spec = PathFinder.find_spec(fullname, path, target)
         if spec is not None and spec.loader is not None:
             # On this one loader: what it is, and what else it can do, stays as it is for those who ask.
             vars(spec.loader)["exec_module"] = _without_collections(spec.loader.exec_module)
         return spec
+
+
+class _Known(Loader):
+    """Gives a module that was imported already, as it was."""
+
+    def __init__(self, module: ModuleType) -> None:
+        self._module, self._spec = module, module.__spec__
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        return self._module
+
+    def exec_module(self, module: ModuleType) -> None:
+        module.__spec__ = self._spec
 
 
 def _without_collections(run: Callable[[ModuleType], None]) -> Callable[[ModuleType], None]:

@@ -147,3 +147,52 @@ def test_pictures_are_imported_when_one_is_asked_for(tmp_path: Path, ask: str, p
         [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True, timeout=60
     )
     assert done.stdout.strip() == printed
+
+
+HIDDEN = """
+import keras, tensorflow
+known = keras, tensorflow, keras.__spec__, keras.__loader__
+whole_imports.hide()
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("print('keras' in sys.modules, 'tensorflow' in sys.modules)", "False False"),
+        ("import keras; print(keras is known[0], sys.modules['tensorflow'] is known[1])", "True True"),
+        ("import tensorflow, keras; print((keras, tensorflow, keras.__spec__, keras.__loader__) == known)", "True"),
+        ("import keras; whole_imports.hide(); import keras; print(keras is known[0])", "True"),
+    ],
+    ids=["hidden", "known", "as it was", "again"],
+)
+def test_what_was_hidden_is_there_again_when_it_is_imported(tmp_path: Path, code: str, expected: str) -> None:
+    assert told(tmp_path, HIDDEN + code) == expected
+
+
+@pytest.mark.parametrize("before", ["", HIDDEN], ids=["first import", "hidden"])
+def test_who_wants_to_know_of_the_first_import_is_asked_before_it_once(tmp_path: Path, before: str) -> None:
+    code = """
+calls = []
+whole_imports.before_the_first(lambda: calls.append("keras" in sys.modules))
+import json
+assert not calls
+import keras, tensorflow
+print(calls)
+"""
+    assert told(tmp_path, before + code) == "[False]"
+
+
+def test_an_import_raises_what_is_raised_before_it_each_time(tmp_path: Path) -> None:
+    code = """
+def refuse():
+    raise ValueError("not now")
+
+whole_imports.before_the_first(refuse)
+for _ in range(2):
+    try:
+        import keras
+    except ValueError as error:
+        print(error, end=";")
+"""
+    assert told(tmp_path, HIDDEN + code) == "not now;not now;"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,6 +13,7 @@ from tfspark_cnn.errors import FeedError
 from tfspark_cnn.feed.cache import FeedStore
 from tfspark_cnn.feed.reader import Attachment, NodeFeed, Progress, ReaderOptions
 from tfspark_cnn.feed.schema import Column
+from tfspark_cnn.feed.step_clock import StepClock
 from tfspark_cnn.feed.stream_reader import StreamReader
 
 SCHEMA = pa.schema({"row": pa.int64()})
@@ -36,7 +38,7 @@ class Node:
             feed.finish([len(rows)], 1)
             self.feeds.append(feed)
 
-    def reader(self, **options: object) -> StreamReader:
+    def reader(self, clock: StepClock | None = None, **options: object) -> StreamReader:
         def attach(feed: NodeFeed, how: Attachment) -> None:
             self.attached.append(feed.name)
             feed.agree(how.reader, [how.batch_rows])
@@ -47,6 +49,7 @@ class Node:
             next_feed=lambda index: self.feeds[index] if index < len(self.feeds) else None,
             attach=attach,
             progress=self.told.append,
+            clock=clock,
         )
 
     def passes(self) -> dict[str, int]:
@@ -140,3 +143,25 @@ def test_the_same_rows_come_in_another_order_in_the_next_call() -> None:
     reader = node.reader(seed=1)
     orders = [ids(reader) for _ in range(2) if reader.go_on()]
     assert orders[0] != orders[1] and sorted(orders[0]) == sorted(orders[1]) == [*range(50)]
+
+
+def test_a_wait_for_rows_that_training_felt_is_noted_by_the_clock() -> None:
+    node, clock = Node(), StepClock(steps=100, ended_s=0.0)
+    node.call(range(8), 1)
+    feed = node.feeds[0]
+    node.feeds[0] = late = NodeFeed(
+        feed.name, SCHEMA, 1, 0, FeedStore(lambda *_: None, memory_bytes=1 << 20), train_epochs=1
+    )
+
+    def arrive() -> None:
+        late.store.accept(0, 0, pa.record_batch([np.arange(8)], schema=SCHEMA))
+        late.store.commit(0, 8)
+        late.finish([8], 1)
+
+    reader = node.reader(clock=clock)
+    assert reader.go_on()
+    timer = threading.Timer(0.2, arrive)
+    timer.start()
+    assert sorted(ids(reader)) == [*range(8)]
+    timer.join()
+    assert 0.1 < clock.starved_s < 10
