@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
+
+from tfspark_cnn.cluster import fork_server
 
 SAMPLE_S = 0.05
 RESET_PEAK = "5"
@@ -71,12 +73,25 @@ class Peaks:
 
     def _processes(self) -> Iterator[tuple[int, str]]:
         yield self._me.pid, DRIVER
-        for process in self._me.children(recursive=True):
+        below = {process.pid: process for process in self._me.children(recursive=True)}
+        for server in list(fork_servers(owners=set(below))):
+            with contextlib.suppress(psutil.Error):
+                below |= {process.pid: process for process in server.children(recursive=True)}
+        for process in below.values():
             name = None
             with contextlib.suppress(psutil.Error):  # it has just ended
                 name = kind(" ".join(process.cmdline()))  # each time: a child has its parent's until it runs a program
             if name is not None:
                 yield process.pid, name
+
+
+def fork_servers(*, owners: Collection[int]) -> Iterator[psutil.Process]:
+    """Gives the fork servers of such processes; they are not below them: whoever started one may have ended."""
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            line = process.cmdline()
+            if fork_server.__name__ in line and int(line[line.index(fork_server.__name__) + 2]) in owners:
+                yield process
 
 
 def status_kib(pid: int) -> dict[str, int]:

@@ -52,8 +52,9 @@ def die(death):
 def _jvm():
     """The executor: the JVM above our Spark task."""
     import psutil
+    from family import ancestors
 
-    return next(one.pid for one in psutil.Process().parents() if one.name() == "java")
+    return next(one.pid for one in ancestors(psutil.Process()) if one.name() == "java")
 
 
 class Reaper:

@@ -10,6 +10,7 @@ import time
 import map_funs
 import psutil
 import pytest
+from family import ancestors
 
 from tfspark_cnn import InputMode, TFCluster
 from tfspark_cnn.errors import (
@@ -174,7 +175,7 @@ def test_an_executor_killed_with_sigkill_is_reported_and_leaves_no_node(spark):
     cluster = TFCluster.run(spark, map_funs.wait_long, None, 2, master_node="chief")
     pids = [node.entered.pid for node in cluster._coordinator.state.nodes.values()]
     victim = psutil.Process(pids[1])
-    executor = next(p for p in victim.parents() if "java" in p.name())
+    executor = next(p for p in ancestors(victim) if "java" in p.name())
     start = time.monotonic()
     os.kill(executor.pid, signal.SIGKILL)
     with pytest.raises(ClusterError):

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-import threading
 import time
 
 import psutil
@@ -57,10 +56,25 @@ def owner():
         ["/bin/sh", "-c", '"$1" -c "$2"; :', "sh", sys.executable, TASK],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
-    yield shell
-    shell.stdin.close()
-    shell.wait(SOON_S)
-    shell.stdout.close()
+    try:
+        yield shell
+        shell.stdin.close()
+        shell.wait(SOON_S)
+        assert all(map(gone, of_session(shell.pid))), "nothing is left once the owner has ended"
+    finally:
+        for process in of_session(shell.pid):
+            process.kill()
+        shell.stdout.close()
+
+
+def of_session(leader: int) -> list[psutil.Process]:
+    """All processes that a shell and what it started have started."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(ProcessLookupError, psutil.NoSuchProcess):
+            if os.getsid(process.pid) == leader and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    return found
 
 
 @pytest.fixture
@@ -114,7 +128,7 @@ def test_a_process_is_forked_from_the_same_server_each_time(task):
 def test_a_server_that_is_killed_takes_its_processes_along_and_another_one_comes(task):
     for _ in range(5):
         server = psutil.Process(task("globals().update(p=fork()) or server_of(p)"))
-        server.kill()
+        server.kill()  # perhaps before the process has begun
         assert task("p.wait()") == -signal.SIGKILL
         assert task("globals().update(p=fork()) or server_of(p)") != server.pid
         task("[p.stdin.close(), p.wait()]")
@@ -150,9 +164,8 @@ def test_a_task_that_is_killed_leaves_nothing_waiting(owner, task):
 
 
 def test_tasks_that_begin_together_start_one_server():
-    code = TASK.replace(
-        "for line in sys.stdin:", "p = fork(); print(server_of(p), flush=True); p.stdin.close(); p.wait()\nif 0:"
-    )
+    said = 'os.write(1, f"{server_of(p)}\\n".encode())'  # whole
+    code = TASK.replace("for line in sys.stdin:", f"p = fork(); {said}; p.stdin.close(); p.wait()\nif 0:")
     shell = subprocess.run(
         ["/bin/sh", "-c", 'for i in 1 2 3 4; do "$1" -c "$2" & done; wait', "sh", sys.executable, code],
         capture_output=True, text=True, timeout=SOON_S * 2, start_new_session=True, check=True,
@@ -219,12 +232,8 @@ def test_many_processes_at_once_are_told_apart(task):
     task("globals().update(many=[fork() for _ in range(12)])")
     pids = task("[p.pid for p in many]")
     assert len(set(pids)) == 12
-    threads = [
-        threading.Thread(target=os.kill, args=(pid, 1 + number)) for number, pid in enumerate(pids) if number < 3
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert task("[p.wait() for p in many[:3]]") == [-signal.SIGHUP, -signal.SIGINT, -signal.SIGQUIT]
+    signals = (signal.SIGTERM, signal.SIGUSR1, signal.SIGKILL)  # nobody above us ignores them
+    for pid, number in zip(pids, signals, strict=False):
+        os.kill(pid, number)
+    assert task("[p.wait() for p in many[:3]]") == [-number for number in signals]
     assert task("[[p.stdin.close(), p.wait()][1] for p in many[3:]]") == [1] * 9

@@ -14,6 +14,7 @@ import psutil
 import pyarrow as pa
 import pytest
 import run_map_funs
+from family import ancestors
 from pyarrow import flight
 
 from tfspark_cnn import run_parallel
@@ -120,13 +121,21 @@ def test_what_failed_by_itself_is_never_begun_again_and_what_was_killed_is_as_of
     assert [(folder / name).read_text() for name in ("0", "1")] == ["x", "xx"]
 
 
+def workers_of(executor: psutil.Process) -> list[psutil.Process]:
+    """Gives the Python workers of an executor: children of the process that forks them."""
+    daemons = [one for one in executor.children() if "pyspark.daemon" in one.cmdline()]
+    return [one for daemon in daemons for one in daemon.children()]
+
+
 @pytest.mark.parametrize(("victim", "retries"), [("executor", 0), ("executor", 1), ("python worker", 1)])
 def test_a_run_that_loses_its_task_ends_and_begins_again_if_it_may(spark, folder, victim, retries):
     def kill():
         run_map_funs.until(lambda: list(folder.iterdir()))
-        worker, *above = psutil.Process(*pids_in(folder)).parents()
-        killed = worker if victim == "python worker" else next(one for one in above if "java" in one.name())
-        os.kill(killed.pid, signal.SIGKILL)
+        above = ancestors(psutil.Process(*pids_in(folder)))
+        executor = next(one for one in above if "java" in one.name())
+        killed = [executor] if victim == "executor" else workers_of(executor)
+        for one in killed:
+            os.kill(one.pid, signal.SIGKILL)
 
     killer = threading.Thread(target=kill)
     killer.start()

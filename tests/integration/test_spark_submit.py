@@ -19,6 +19,7 @@ from typing import Any
 import psutil
 import pytest
 from conftest import node_processes
+from family import ancestors
 from standalone import ROOT, SPARK_HOME, Standalone, ended, environment, standalone
 from test_driver_ends import gone_within
 
@@ -156,7 +157,7 @@ def resumed_with_a_lost_executor(line: list[str], cluster: Standalone, folder: P
     with run(*line, cwd=folder) as process:
         text = until(process, "epoch ")
         node = psutil.Process(node_processes()[0].pid)
-        (executor,) = [one for one in cluster.executors if one.pid in [above.pid for above in node.parents()]]
+        (executor,) = [one for one in cluster.executors if one.pid in [above.pid for above in ancestors(node)]]
         executor.kill()
         rest, _ = process.communicate(timeout=RUN_S)
         return Told(process.returncode, text + rest)

@@ -54,7 +54,7 @@ class _Children:
     Attributes:
         main: what a forked process runs; gives its exit status.
         events: where their ends are seen.
-        let_go: closes, in a child, what is the server's.
+        let_go: closes, in a child, what else is the server's.
         ended: called after the end of one.
     """
 
@@ -71,9 +71,13 @@ class _Children:
         Raises:
             OSError: it could not be; nothing of it is left.
         """
-        pid = _forked()
+        server, pid = os.getpid(), _forked()
         if not pid:
-            self._be_forked(client, request, given, report)
+            self.forget()
+            with client:
+                if client.recv(len(GO)) != GO:  # they did without us
+                    os._exit(0)
+            forked_node.run(request, given, self.main, parent=server, report=report)
         pidfd = os.pidfd_open(pid)
         try:
             os.setpgid(pid, request.group)
@@ -105,18 +109,15 @@ class _Children:
         self.told.remove(client)
         client.close()
 
-    def _be_forked(self, client: socket.socket, request: Request, given: Sequence[int], report: int | None) -> NoReturn:
+    def forget(self) -> None:
+        """Closes, in a process that was forked, all that is the server's."""
         self.events.close()
         for pidfd, child in self.alive.items():
             os.close(pidfd)
             child.asked_by.close()
-        for other in self.told:
-            other.close()
+        for client in self.told:
+            client.close()
         self.let_go()
-        with client:
-            if client.recv(len(GO)) != GO:  # they did without us
-                os._exit(0)
-        forked_node.run(request, given, self.main, report=report)
 
 
 class ForkServer:
@@ -213,12 +214,11 @@ class ForkServer:
 
     def _start_warm(self) -> None:
         ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._warm_pid = _forked()
+        server, self._warm_pid = os.getpid(), _forked()
         if not self._warm_pid:
             ours.close()
-            self._events.close()
-            self._let_go()
-            _be_warm(its, self._main)
+            self._children.forget()
+            _be_warm(its, self._main, parent=server)
         its.close()
         self._warm, self._may_warm = ours, False  # another one may come once this one got so far as to serve
         self._events.register(ours, selectors.EVENT_READ, self._hear_warm)
@@ -282,9 +282,9 @@ class WarmServer:
                 _say(server, ENDED)
 
 
-def _be_warm(server: socket.socket, main: Main) -> NoReturn:
+def _be_warm(server: socket.socket, main: Main, *, parent: int) -> NoReturn:
     try:
-        forked_node.end_with_parent()
+        forked_node.end_with(parent)
         env.use_gpus(())  # nodes with GPUs are not forked from here
         whole_imports.install()
         importlib.import_module("tensorflow")

@@ -143,7 +143,11 @@ def _ask(server: socket.socket, request: Request, descriptors: Sequence[int]) ->
     record: dict[str, Any] = json.loads(answer)
     if "error" in record:
         raise NotForked(record["error"])
-    server.send(GO)
+    try:
+        server.send(GO)
+    except OSError:
+        os.close(pidfds[0])
+        raise
     return record["pid"], pidfds[0]
 
 

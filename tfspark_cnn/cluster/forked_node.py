@@ -42,13 +42,16 @@ _PR_SET_PDEATHSIG = 1
 _ARG_START, _ARG_END = 45, 46  # in /proc/PID/stat behind the name, counted from 0
 
 
-def run(request: Request, descriptors: Sequence[int], main: Callable[[], int], *, report: int | None) -> NoReturn:
+def run(
+    request: Request, descriptors: Sequence[int], main: Callable[[], int], *, parent: int, report: int | None
+) -> NoReturn:
     """Runs `main` as the process that was asked for, and ends with its status.
 
     Args:
         request: what was asked for.
         descriptors: in the order of its targets.
         main: gives the exit status.
+        parent: the process that this was forked from.
         report: a descriptor to write `CLEAN` to; None: TensorFlow is imported in this process.
     """
     status = 1
@@ -56,7 +59,7 @@ def run(request: Request, descriptors: Sequence[int], main: Callable[[], int], *
         if report is not None:
             report = _moved(report, above=max(*request.targets, *descriptors, report))
         _place(descriptors, request.targets)
-        end_with_parent()
+        end_with(parent)
         _rename(f"python -m tfspark_cnn.cluster.node_process {request.name}")
         _begin(request.environment)
         if report is None:
@@ -77,9 +80,8 @@ def run(request: Request, descriptors: Sequence[int], main: Callable[[], int], *
         os._exit(status)
 
 
-def end_with_parent() -> None:
-    """Has the kernel kill this process when its parent ends: nobody could say how it ended any more."""
-    parent = os.getppid()
+def end_with(parent: int) -> None:
+    """Has the kernel kill this process when its parent ends, or has ended: nobody could say how it ended any more."""
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os.kill(os.getpid(), signal.SIGKILL)
