@@ -25,10 +25,10 @@ def results(spark, map_fun, args=None, *, nodes=2, **options):
         return cluster.shutdown()
 
 
-def warm_results(spark, map_fun, args=None):
+def warm_results(spark, map_fun, args=None, **options):
     """Runs clusters until no node imports TensorFlow any more: executors, too, are used in any order."""
     for _ in range(8):
-        told = results(spark, map_fun, args)
+        told = results(spark, map_fun, args, **options)
         if all(node["import_s"] < 0.1 for node in told):
             return told
     raise AssertionError(f"expected TensorFlow to be there after 8 clusters, received {told}")
@@ -64,6 +64,14 @@ def test_variables_that_map_fun_sets_before_it_imports_tensorflow_are_heeded_or_
     assert all(node["import_s"] > 0.1 for node in own), "another environment has another server"
     off = results(spark, fork_map_funs.told, {"variables": {"TF_ENABLE_ONEDNN_OPTS": "0"}}, node_env=OFF)
     assert all(node["import_s"] > 0.1 and node["onednn"] == "0" for node in off)
+
+
+def test_an_import_gives_way_to_a_cluster_that_comes_meanwhile_and_only_once(spark, tmp_path):
+    fresh = {"TFSPARK_TEST": str(tmp_path)}  # servers that have not served yet
+    first = results(spark, fork_map_funs.told, node_env=fresh)
+    at_once = results(spark, fork_map_funs.told, node_env=fresh)
+    assert all(node["import_s"] > 0.1 for node in [*first, *at_once]), "nobody waits for what has just begun"
+    warm_results(spark, fork_map_funs.told, node_env=fresh)
 
 
 def sets_a_variable(args, ctx):

@@ -123,13 +123,7 @@ def test_the_targets_of_make_exist() -> None:
 
 
 @pytest.mark.timeout(RUN_S + 30)
-@pytest.mark.parametrize(
-    "line",
-    [
-        command.line if "spark-submit" in command.line else pytest.param(command.line, marks=pytest.mark.more)
-        for command in of_kind("program")
-    ],
-)
+@pytest.mark.parametrize("line", [command.line for command in of_kind("program")])
 def test_the_program_trains_as_it_stands(line: str, folder: Path) -> None:
     done = run(line, folder)
     assert done.returncode == 0, done.stderr[-4000:]
@@ -139,7 +133,6 @@ def test_the_program_trains_as_it_stands(line: str, folder: Path) -> None:
     assert len(chief) == 5 and chief[-1] > 0.9
 
 
-@pytest.mark.more
 @pytest.mark.timeout(RUN_S + 30)
 def test_the_program_with_parameter_servers_trains_as_it_stands(folder: Path) -> None:
     done = run(f".venv/bin/python {ASYNCHRONOUS}", folder)
@@ -149,7 +142,6 @@ def test_the_program_with_parameter_servers_trains_as_it_stands(folder: Path) ->
     assert len(by_epoch) == 5 and by_epoch[-1] > 0.8 > by_epoch[0]
 
 
-@pytest.mark.more
 @pytest.mark.timeout(2 * RUN_S + 30)
 def test_the_program_with_the_estimator_trains_and_its_model_scores_by_the_commands(folder: Path) -> None:
     done = run(f".venv/bin/python {ESTIMATOR}", folder)
@@ -166,7 +158,6 @@ def test_the_program_with_the_estimator_trains_and_its_model_scores_by_the_comma
     assert json.loads(judged.stdout)["accuracy"] == pytest.approx(accuracy, abs=0.005)
 
 
-@pytest.mark.more
 @pytest.mark.timeout(RUN_S + 30)
 def test_the_program_with_independent_runs_tells_what_each_gave(folder: Path) -> None:
     done = run(f".venv/bin/python {INDEPENDENT}", folder)

@@ -140,7 +140,7 @@ class ForkServer:
         self._alike: set[str] = set()
         self._warm: socket.socket | None = None
         self._warm_pid = self._warm_nodes = 0
-        self._may_warm = True
+        self._may_warm, self._ready, self._gave_way = True, False, False
 
     def serve(self) -> None:
         """Serves until the owner has ended, or nobody asks any more."""
@@ -178,6 +178,7 @@ class ForkServer:
             if word != REQUEST:  # whoever asked has ended
                 client.close()
                 return
+            self._give_way()
             with _told(client):
                 request = Request.read(descriptors[0])
                 if not self._handed_over(request, client, descriptors):
@@ -201,6 +202,17 @@ class ForkServer:
         self._events.unregister(report)
         os.close(report)
 
+    def _give_way(self) -> None:
+        """Ends an import that is not ready for a node that comes: it would wait for it, or be slowed down by it.
+
+        Once: where clusters come one right after another, nothing would ever be ready.
+        """
+        if self._warm is None or self._ready or self._gave_way:
+            return
+        self._gave_way = self._may_warm = True
+        os.kill(self._warm_pid, signal.SIGKILL)
+        self._bury_warm(self._warm)
+
     def _handed_over(self, request: Request, client: socket.socket, descriptors: Sequence[int]) -> bool:
         if self._warm is None or request.likeness not in self._alike:
             return False
@@ -220,18 +232,23 @@ class ForkServer:
             self._children.forget()
             _be_warm(its, self._main, parent=server)
         its.close()
-        self._warm, self._may_warm = ours, False  # another one may come once this one got so far as to serve
+        self._warm, self._ready = ours, False
+        self._may_warm = False  # another one may come once this one got so far as to serve
         self._events.register(ours, selectors.EVENT_READ, self._hear_warm)
 
     def _hear_warm(self, warm: socket.socket) -> None:
+        if warm is not self._warm:  # it gave way since this was seen
+            return
         word = warm.recv(len(ENDED))
         if word == READY:
-            self._may_warm = True
-            return
-        if word == ENDED:
+            self._may_warm = self._ready = True
+        elif word == ENDED:
             self._warm_nodes -= 1
-            return
-        self._events.unregister(warm)  # it has ended, and its nodes with it
+        else:  # it has ended, and its nodes with it
+            self._bury_warm(warm)
+
+    def _bury_warm(self, warm: socket.socket) -> None:
+        self._events.unregister(warm)
         warm.close()
         os.waitpid(self._warm_pid, 0)
         self._warm, self._warm_nodes = None, 0
