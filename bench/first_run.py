@@ -195,6 +195,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--repository", default=ROOT.as_uri(), help="what is cloned; this one, as it was committed")
     parser.add_argument("--dry", action="store_true", help="print, and write nothing")
     given = parser.parse_args(arguments)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # where we run in the background, commands would ignore it
     with tempfile.TemporaryDirectory(prefix="first-run-") as work:
         found = measured(given.repository, Path(work))
     sys.stdout.write(found.table() + "\n")

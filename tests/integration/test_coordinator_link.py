@@ -211,6 +211,26 @@ def test_only_the_newest_of_a_key_is_sent():
         line.link.flush()
 
 
+def test_what_is_sent_after_a_flush_comes_after_what_was_to_be_sent_before(monkeypatch):
+    steps, send = [], Link.send
+    taken_out = threading.Event()
+
+    def late(link, event):  # by the thread that sends: it has taken the report out, and is not on with it
+        if threading.current_thread().name == "tfspark-_send_latest":
+            taken_out.set()
+            time.sleep(0.2)
+        send(link, event)
+
+    monkeypatch.setattr(Link, "send", late)
+    with coordinator_of() as coordinator, lines_to(coordinator) as (line, _):
+        coordinator.add_listener(lambda metrics: steps.append(metrics["step"]))
+        line.link.send_latest("report", Report(0, {"step": 1}))
+        assert taken_out.wait(SOON_S)
+        line.link.flush()
+        line.link.send(Report(0, {"step": 2}))
+    assert steps == [1, 2]
+
+
 def test_a_report_that_json_cannot_hold_takes_nothing_else_with_it():
     with coordinator_of() as one:
         line = Line(one.location, 0)

@@ -133,6 +133,7 @@ def test_the_program_trains_as_it_stands(line: str, folder: Path) -> None:
     assert len(chief) == 5 and chief[-1] > 0.9
 
 
+@pytest.mark.more
 @pytest.mark.timeout(RUN_S + 30)
 def test_the_program_with_parameter_servers_trains_as_it_stands(folder: Path) -> None:
     done = run(f".venv/bin/python {ASYNCHRONOUS}", folder)
@@ -142,6 +143,7 @@ def test_the_program_with_parameter_servers_trains_as_it_stands(folder: Path) ->
     assert len(by_epoch) == 5 and by_epoch[-1] > 0.8 > by_epoch[0]
 
 
+@pytest.mark.more
 @pytest.mark.timeout(2 * RUN_S + 30)
 def test_the_program_with_the_estimator_trains_and_its_model_scores_by_the_commands(folder: Path) -> None:
     done = run(f".venv/bin/python {ESTIMATOR}", folder)

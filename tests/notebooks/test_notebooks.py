@@ -20,6 +20,8 @@ from scripts import notebooks as pages_of_notebooks
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 WITHOUT_JUPYTERLAB = [path for path in NOTEBOOKS if path.stem != kernels.IN_JUPYTERLAB]
+SHOWN_ELSEWHERE = ("03-the-estimator", "04-scoring-a-table", "07-migrating")
+"""By test_ml and the examples, which `make test` runs, too."""
 PAGES = ROOT / "docs" / "notebooks"
 WORRYING = re.compile(r"Traceback|\bWARN(?:ING)?\b|\bERROR\b|\w*Warning\b|ename|[^\w]Error:")
 
@@ -92,7 +94,14 @@ def run(tmp_path: Path, program: str, *arguments: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("path", WITHOUT_JUPYTERLAB, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, marks=pytest.mark.more) if path.stem in SHOWN_ELSEWHERE else path
+        for path in WITHOUT_JUPYTERLAB
+    ],
+    ids=lambda path: path.stem,
+)
 def test_a_notebook_runs_from_top_to_bottom_and_shows_nothing_to_worry_about(path: Path, tmp_path: Path) -> None:
     run(tmp_path, RUN, str(path), str(tmp_path), str(tmp_path / "executed.ipynb"))
     code = [cell for cell in nbformat.read(tmp_path / "executed.ipynb", as_version=4).cells if cell.cell_type == "code"]

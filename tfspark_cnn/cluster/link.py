@@ -43,6 +43,7 @@ class Link:
         self._latest: dict[Hashable, Message] = {}
         self._due_s: dict[Hashable, float] = {}  # when what `_latest` holds is to be sent, by time.monotonic()
         self._pending = threading.Condition()
+        self._flushing = threading.Lock()
         self._heard = threading.Event()
         self._answered = threading.Event()
         self._closed = False
@@ -90,20 +91,24 @@ class Link:
         self._flush(math.inf)
 
     def _flush(self, until_s: float) -> None:
-        """Sends what is due until then."""
-        with self._pending:
-            keys = [key for key, due_s in self._due_s.items() if due_s <= until_s]
-            waiting = [self._latest.pop(key) for key in keys]
-            for key in keys:
-                del self._due_s[key]
+        """Sends what is due until then. What another thread has taken out to send has left, too, when this returns."""
         errors = []
-        for event in waiting:
-            try:
-                self.send(event)
-            except ClusterError as error:  # one that cannot be sent must not keep the others here
-                errors.append(error)
+        with self._flushing:
+            for event in self._due(until_s):
+                try:
+                    self.send(event)
+                except ClusterError as error:  # one that cannot be sent must not keep the others here
+                    errors.append(error)
         if errors:
             raise errors[0]
+
+    def _due(self, until_s: float) -> list[Message]:
+        """Takes out what is due until then."""
+        with self._pending:
+            keys = [key for key, due_s in self._due_s.items() if due_s <= until_s]
+            for key in keys:
+                del self._due_s[key]
+            return [self._latest.pop(key) for key in keys]
 
     def close(self) -> None:
         """Stops listening; the process may end without `lost` being called."""
