@@ -7,6 +7,7 @@ import os
 from collections import Counter
 
 import feed_map_funs
+import history_map_funs
 import pytest
 import stream_map_funs
 import tensorflowonspark_map_funs as programs_there
@@ -98,10 +99,11 @@ def test_keras_goes_on_with_what_it_traced_and_nodes_may_leave_the_loop(spark, s
     assert [len(epochs) for epochs in losses] == [2, 2, 2]
 
 
-def test_waits_for_the_rows_of_a_stream_are_in_the_verdict(spark):
-    rows = spark.sparkContext.parallelize(range(160), 20).mapPartitionsWithIndex(stream_map_funs.slowly)
+def test_waits_for_the_rows_of_a_stream_are_in_the_verdict(spark, tmp_path):
+    begun = str(tmp_path / "first step")
+    rows = spark.sparkContext.parallelize(range(160), 20).mapPartitionsWithIndex(history_map_funs.Slow(begun))
     df = rows.map(lambda number: ([0.5, 1.0], number)).toDF(SCHEMA)
-    with cluster_of(spark, stream_map_funs.fit_each_call) as cluster:
+    with cluster_of(spark, stream_map_funs.fit_each_call, {"begun": begun}) as cluster:
         cluster.train(df)
         cluster.shutdown()
     verdict = cluster.history().verdict()
