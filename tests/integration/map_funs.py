@@ -38,6 +38,11 @@ def describe(args, ctx):
     }
 
 
+def working_directory(args, ctx):
+    """The directory of the executor that the node is of."""
+    return os.getcwd()
+
+
 def read_epochs(args, ctx):
     """Reads the feed without TensorFlow: per epoch the `id` of each row of each batch, and what was there at start."""
     if "disk_bytes" in args:  # what a full disk does, without filling one

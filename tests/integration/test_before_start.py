@@ -88,6 +88,20 @@ def test_a_local_master_with_too_few_slots_and_dynamic_allocation_are_refused(tm
     assert "REFUSED spark.dynamicAllocation.enabled is true" in out
 
 
+def test_nodes_of_a_fresh_application_do_not_crowd_on_the_executor_that_launched_first(tmp_path):
+    out = programs.run(
+        tmp_path,
+        """
+        for _ in range(3):
+            spark = session("local-cluster[2,2,1024]")
+            with TFCluster.run(spark, map_funs.working_directory, None, 2, input_mode=InputMode.SPARK) as cluster:
+                print("EXECUTORS", len(set(cluster.shutdown())))
+            spark.stop()
+        """,
+    )
+    assert out.count("EXECUTORS 2") == 3, "the second and third come so soon that Spark knows of slots it cannot use yet"
+
+
 SPECS = (2, {"worker": 2, "chief": 2, "evaluator": 1})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import pickle
 import re
@@ -11,8 +12,9 @@ from typing import Any
 
 from tfspark_cnn.cluster import policy
 from tfspark_cnn.cluster.driver_nodes import DriverNodes
-from tfspark_cnn.cluster.node_task import RESULT_DDL, NodeTask
+from tfspark_cnn.cluster.node_task import NodeTask
 from tfspark_cnn.cluster.slots import NODES_TAG
+from tfspark_cnn.cluster.tasks import run_tasks
 from tfspark_cnn.errors import TFSparkError, by_name
 
 log = logging.getLogger(__name__)
@@ -92,10 +94,9 @@ class Launch:
         nodes = len(self.task.nodes)
         context.setJobGroup(self.group, f"TensorFlow cluster of {nodes} nodes", interruptOnCancel=True)
         context.addJobTag(NODES_TAG)
-        frame = self.spark.range(0, nodes, 1, nodes)
-        rows = frame.mapInArrow(self.task, RESULT_DDL, barrier=True, profile=self.profile).collect()
-        for row in sorted(rows, key=lambda row: (row.node, row.part)):
-            self.results[row.node] = self.results.get(row.node, b"") + bytes(row.result)
+        parts = run_tasks(context, self.task, nodes, barrier=True, profile=self.profile)
+        for node, body in itertools.groupby(parts, key=lambda part: part.node):
+            self.results[node] = b"".join(part.body for part in body)
 
     def result(self, number: int) -> Any:
         """Gives what map_fun returned on a node."""

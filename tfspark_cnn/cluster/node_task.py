@@ -9,11 +9,9 @@ import json
 import os
 import pickle
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
-
-import pyarrow as pa
 
 from tfspark_cnn import env
 from tfspark_cnn.cluster import messages, policy, ports, supervisor, tf_config
@@ -24,13 +22,19 @@ from tfspark_cnn.cluster.topology import Node, Role, Topology
 from tfspark_cnn.errors import ClusterError, NodeError
 from tfspark_cnn.feed import transport
 
-RESULT_SCHEMA = pa.schema([("node", pa.int32()), ("part", pa.int32()), ("result", pa.binary())])
-RESULT_DDL = "node int, part int, result binary"
 RESTARTS = 3
 """So often a worker of parameter servers is started again. One that dies more often has a reason of its own."""
 
 RESULT_PART_BYTES = 16 << 20
-"""Results travel to the driver as Spark rows of at most so many bytes."""
+"""Results travel to the driver in parts of at most so many bytes."""
+
+
+@dataclass(frozen=True)
+class ResultPart:
+    """A part of what map_fun returned on a node, pickled; those of a node come in order."""
+
+    node: int
+    body: bytes
 
 
 @dataclass(frozen=True)
@@ -56,15 +60,13 @@ class NodeTask:
         """The nodes of this job, by partition."""
         return tuple(node for node in self.topology if node.number not in self.elsewhere)
 
-    def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Runs the node and gives the pickled result of its map_fun as rows of `RESULT_SCHEMA`."""
+    def __call__(self) -> Iterator[ResultPart]:
+        """Runs the node and gives the result of its map_fun."""
         from pyspark import BarrierTaskContext
 
         context = BarrierTaskContext.get()
         node = self.nodes[context.partitionId()]
         client = transport.connect(self.options.coordinator, self.options.secret)
-        for _ in batches:  # the input is only there to make one task per node
-            pass
         held = ports.reserve(env.tensorflow_ports())
         try:
             plan = self._plan(node, context, held, client)
@@ -73,7 +75,7 @@ class NodeTask:
             held.release()
         self._tell(client, node, plan.host, outcome)
         client.close()
-        yield from _result_batches(node.number, outcome.record)
+        return _parts(node.number, outcome.record)
 
     def _plan(self, node: Node, context: Any, held: ports.HeldPort, client: Any) -> NodePlan:
         executor = context.getTaskInfos()[context.partitionId()].address
@@ -203,8 +205,7 @@ def _send(client: Any, event: Message, *, may_fail: bool = False) -> None:
         ) from error
 
 
-def _result_batches(number: int, record: Any) -> Iterator[pa.RecordBatch]:
+def _parts(number: int, record: Any) -> Iterator[ResultPart]:
     body: bytes = record["result"] if _is_result(record) else b""
-    for part, start in enumerate(range(0, len(body), RESULT_PART_BYTES)):
-        piece = body[start : start + RESULT_PART_BYTES]
-        yield pa.record_batch([[number], [part], [piece]], schema=RESULT_SCHEMA)
+    for start in range(0, len(body), RESULT_PART_BYTES):
+        yield ResultPart(number, body[start : start + RESULT_PART_BYTES])

@@ -10,9 +10,10 @@ from typing import Any
 from tfspark_cnn.cluster.attempts import LEAVE_S, STOP_S
 from tfspark_cnn.cluster.launcher import brief, cancel_jobs
 from tfspark_cnn.cluster.run_coordinator import RunCoordinator
-from tfspark_cnn.cluster.run_task import NOTHING_DDL, RunTask
+from tfspark_cnn.cluster.run_task import RunTask
 from tfspark_cnn.cluster.runs import Runs
 from tfspark_cnn.cluster.slots import NODES_TAG
+from tfspark_cnn.cluster.tasks import run_tasks
 
 log = logging.getLogger(__name__)
 
@@ -89,5 +90,4 @@ class RunJob:
         context.setJobGroup(self._group, f"{count} independent TensorFlow runs", interruptOnCancel=True)
         if self.barrier:  # others wait for slots as behind any job of Spark's, but these are held to the last run's end
             context.addJobTag(NODES_TAG)
-        frame = self.spark.range(0, count, 1, count)
-        frame.mapInArrow(self.task, NOTHING_DDL, barrier=self.barrier, profile=self.profile).collect()
+        run_tasks(context, self.task, count, barrier=self.barrier, profile=self.profile)

@@ -6,7 +6,6 @@ import dataclasses
 import json
 import os
 import socket
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,9 +20,6 @@ from tfspark_cnn.cluster.topology import Topology
 from tfspark_cnn.errors import ClusterError
 from tfspark_cnn.feed import transport
 
-NOTHING_DDL = "nothing int"
-"""Results do not travel as Spark's rows: of a task that Spark tries again, or twice, they would be lost or doubled."""
-
 BEGIN, EVENT = "begin", "event"
 PART_SCHEMA = pa.schema([("part", pa.binary())])
 
@@ -35,6 +31,7 @@ class RunTask:
     """The function of the job's tasks: each asks for the run of its partition's number.
 
     Never fails by what a run does, so that Spark has no reason to try a map_fun again that has failed by itself.
+    Results do not travel as values of tasks: of one that Spark tries again, or twice, they would be lost or doubled.
 
     Attributes:
         count: how many runs there are.
@@ -46,21 +43,19 @@ class RunTask:
     options: RunOptions
     gpus: int | None
 
-    def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Runs what the coordinator hands out for this partition, and gives no rows."""
+    def __call__(self) -> tuple[()]:
+        """Runs what the coordinator hands out for this partition, and gives no values."""
         from pyspark import TaskContext
 
         context: Any = TaskContext.get()
         client = transport.connect(self.options.coordinator, self.options.secret)
-        for _ in batches:  # the input is only there to make one task per run
-            pass
         asking = Asking(context.partitionId(), context.taskAttemptId(), socket.gethostname())
         resources = context.resources()
         assigned = tuple(resources["gpu"].addresses) if "gpu" in resources else ()
         while answer := _ask(client, asking):
             self._tell(client, asking, _run(self._plan(asking, answer, assigned)))
         client.close()
-        yield from ()
+        return ()
 
     def _plan(self, asking: Asking, answer: bytes, assigned: tuple[str, ...]) -> NodePlan:
         header, _, payload = answer.partition(b"\n")

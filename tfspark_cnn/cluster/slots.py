@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import math
 import re
 import time
 from dataclasses import dataclass
@@ -9,12 +11,17 @@ from typing import Any
 
 from tfspark_cnn.errors import SlotsError
 
+log = logging.getLogger(__name__)
+
 REGISTER_POLL_S = 0.05
 """Executors of a fresh application register one by one, and Spark tells Python of no such event."""
 
 RELEASE_S = 2.0
 """Given to slots that other clusters hold to come free, once all executors are there: Spark tells late of jobs that
 have ended."""
+
+LAUNCH_S = 5.0
+"""Given to executors that have registered to take tasks too. Until they do Spark puts all nodes on the others."""
 
 NODES_TAG = "tfspark_cnn-nodes"
 """Job tag of the jobs that hold nodes, so that clusters see each other's slots."""
@@ -104,6 +111,8 @@ def check(
 ) -> Slots:
     """Makes sure that the nodes and a feeder fit, waiting for executors that are still registering.
 
+    Those that have registered are waited for until they take tasks, so that Spark deals the nodes to all of them.
+
     Args:
         sc: the SparkContext.
         nodes: slots the nodes will hold.
@@ -130,6 +139,7 @@ def check(
     while True:
         error = shortage(slots, nodes=nodes, feeders=feeders, master=sc.master, task_cpus=task_cpus, what=what)
         if error is None:
+            _await_launched(sc, slots, task_cpus)
             return slots
         complete = final or (promised is not None and slots.total >= promised)
         enough_s = (RELEASE_S if complete else _patience_s(conf)) if patience_s is None else patience_s
@@ -138,6 +148,32 @@ def check(
             raise error
         time.sleep(REGISTER_POLL_S)
         slots = now(sc, profile)
+
+
+def _await_launched(sc: Any, slots: Slots, task_cpus: int) -> None:
+    """Waits until the slots take tasks, or have some. Spark counts those of an executor from when it registers on."""
+    if sc.master.startswith("local[") or sc.master == "local":
+        return
+    until = time.monotonic() + LAUNCH_S
+    while _ready(sc, task_cpus) < slots.total:
+        if time.monotonic() > until:
+            log.info("Spark has %d slots, of which some take no tasks yet: nodes may crowd on the others", slots.total)
+            return
+        time.sleep(REGISTER_POLL_S)
+
+
+def _ready(sc: Any, task_cpus: int) -> float:
+    """Gives how many slots take tasks or have some; infinity where the master does not tell."""
+    from py4j.protocol import Py4JError
+
+    context = sc._jsc.sc()
+    backend, infos = context.schedulerBackend(), context.statusTracker().getExecutorInfos()
+    try:
+        found = [backend.getExecutorAvailableCpus(one) for one in backend.getExecutorIds().mkString(" ").split()]
+    except Py4JError:
+        return math.inf
+    running = sum(int(info.numRunningTasks()) for info in infos)
+    return running + sum(int(free.get()) // task_cpus for free in found if free.isDefined())
 
 
 def _patience_s(conf: dict[str, str]) -> float:

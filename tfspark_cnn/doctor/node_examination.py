@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import pickle
 import socket
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
-
-import pyarrow as pa
 
 from tfspark_cnn import env
 from tfspark_cnn.cluster import ports, supervisor, tf_config
@@ -25,9 +22,6 @@ from tfspark_cnn.doctor.folders import Problem
 from tfspark_cnn.doctor.installed import installed
 from tfspark_cnn.doctor.limited import Overdue, Within
 from tfspark_cnn.doctor.observed import Clock, Gpus, NodeView, Reach
-
-VIEW_SCHEMA = pa.schema([("view", pa.binary())])
-VIEW_DDL = "view binary"
 
 ASKED_AT_ONCE = 16
 CLOCK_EXCHANGES = 5
@@ -60,14 +54,11 @@ class NodeExamination:
     gpus: int | None = None
     ask_tensorflow: bool = True
 
-    def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Looks, and gives the pickled `NodeView`."""
+    def __call__(self) -> list[NodeView]:
+        """Looks."""
         from pyspark import BarrierTaskContext
 
-        context: Any = BarrierTaskContext.get()
-        for _ in batches:  # the input is only there to make one task per node
-            pass
-        yield pa.record_batch([[pickle.dumps(self._view(context))]], schema=VIEW_SCHEMA)
+        return [self._view(BarrierTaskContext.get())]
 
     def _view(self, context: Any) -> NodeView:
         number = context.partitionId()

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import pickle
 import secrets
 import threading
 from typing import Any
 
 from tfspark_cnn.cluster.launcher import brief, cancel_jobs, own_error
+from tfspark_cnn.cluster.tasks import run_tasks
 from tfspark_cnn.doctor import job_failures
 from tfspark_cnn.doctor.findings import Finding, failed
 from tfspark_cnn.doctor.limited import Overdue, Within
-from tfspark_cnn.doctor.node_examination import VIEW_DDL, NodeExamination
+from tfspark_cnn.doctor.node_examination import NodeExamination
 from tfspark_cnn.doctor.observed import NodeView
 
 
@@ -29,14 +29,12 @@ def views(
     """
     group = f"tfspark-doctor-{secrets.token_hex(4)}"
 
-    def collect() -> list[Any]:
+    def collect() -> list[NodeView]:
         spark.sparkContext.setJobGroup(group, f"doctor: {nodes} nodes", interruptOnCancel=True)
-        frame = spark.range(0, nodes, 1, nodes)
-        rows: list[Any] = frame.mapInArrow(examination, VIEW_DDL, barrier=True, profile=profile).collect()
-        return rows
+        return run_tasks(spark.sparkContext, examination, nodes, barrier=True, profile=profile)
 
     try:
-        rows = Within(collect, session=spark, name=f"{group}-job").result(limit_s)
+        found = Within(collect, session=spark, name=f"{group}-job").result(limit_s)
     except Overdue:
         _cancel(spark, group)
         return job_failures.late(nodes, limit_s)
@@ -45,7 +43,6 @@ def views(
     except BaseException:  # an interrupt
         _cancel(spark, group)
         raise
-    found = [pickle.loads(row.view) for row in rows]  # noqa: S301  Spark's channel, from our own process
     return sorted(found, key=lambda view: view.number)
 
 

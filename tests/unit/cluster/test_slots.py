@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from py4j.protocol import Py4JJavaError
+from py4j.protocol import Py4JError, Py4JJavaError
 
 from tfspark_cnn.cluster import slots
 from tfspark_cnn.cluster.slots import Slots, check, check_static, expected_total, shortage
@@ -107,8 +107,25 @@ class Job:
 
 
 @dataclass
+class Option:
+    """As Scala's, of what Spark knows of an executor; that it has gone meanwhile is -1 here."""
+
+    value: int
+
+    def isDefined(self) -> bool:
+        return self.value >= 0
+
+    def get(self) -> int:
+        assert self.isDefined()
+        return self.value
+
+
+@dataclass
 class FakeContext:
-    """The few answers of a SparkContext that `check` asks for; `tasks` are given one after another."""
+    """The few answers of a SparkContext that `check` asks for; `tasks` and `free` are given one after another.
+
+    `free` are the free cores of its executors; None: its master does not tell.
+    """
 
     master: str
     tasks: list[int]
@@ -116,6 +133,8 @@ class FakeContext:
     jobs: dict[int, Job] = field(default_factory=dict)
     stages: dict[int, Stage | None] = field(default_factory=dict)
     profiles: list[Any] = field(default_factory=list)
+    free: list[list[int]] | None = None
+    busy: int = 0
 
     @property
     def _jsc(self) -> FakeContext:
@@ -147,6 +166,29 @@ class FakeContext:
 
     def statusTracker(self) -> FakeContext:
         return self
+
+    def schedulerBackend(self) -> FakeContext:
+        return self
+
+    def getExecutorIds(self) -> FakeContext:
+        if self.free is None:
+            raise Py4JError("Method getExecutorIds([]) does not exist")
+        return self
+
+    def mkString(self, between: str) -> str:
+        return between.join(map(str, range(len(self.free[0]))))
+
+    def getExecutorAvailableCpus(self, executor: str) -> Option:
+        cores = Option(self.free[0][int(executor)])
+        if int(executor) == len(self.free[0]) - 1 and len(self.free) > 1:
+            self.free.pop(0)
+        return cores
+
+    def getExecutorInfos(self) -> list[FakeContext]:
+        return [self]
+
+    def numRunningTasks(self) -> int:
+        return self.busy
 
     def getJobIdsForTag(self, tag: str) -> list[int]:
         assert tag == slots.NODES_TAG
@@ -219,6 +261,29 @@ def test_slots_that_others_hold_are_waited_for_a_moment_once_all_executors_are_t
     with pytest.raises(SlotsError, match=rf"{there} slots \(4 of them held by other clusters\), expected at least 7"):
         check(sc, nodes=3, feeders=0, profile=None, patience_s=patience_s)
     assert clock.now_s == pytest.approx(waited_s, abs=2 * slots.REGISTER_POLL_S)
+
+
+@pytest.mark.parametrize(
+    ("free", "busy", "waited_s"),
+    [
+        ([[3, 3]], 0, 0.0),
+        ([[3, 0], [3, 0], [3, 3]], 0, 2 * slots.REGISTER_POLL_S),
+        ([[0, 0], [3, 0], [0, 3]], 3, 1 * slots.REGISTER_POLL_S),
+        ([[1, 0]], 5, 0.0),
+        ([[3, 0]], 0, slots.LAUNCH_S),
+        ([[3, -1]], 0, slots.LAUNCH_S),
+        (None, 0, 0.0),
+    ],
+    ids=["ready", "one launches", "some are busy", "most are busy", "one hangs", "one has gone", "does not tell"],
+)
+def test_executors_that_have_registered_are_waited_for_until_they_take_tasks(
+    monkeypatch, free: list[list[int]] | None, busy: int, waited_s: float
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr(slots, "time", clock)
+    sc = FakeContext("spark://host:7077", [6], free=free, busy=busy)
+    assert check(sc, nodes=2, feeders=1, profile=None) == Slots(6, 0)
+    assert clock.now_s == pytest.approx(waited_s, abs=1.5 * slots.REGISTER_POLL_S if waited_s > 1 else 1e-9)
 
 
 @dataclass
