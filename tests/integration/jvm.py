@@ -24,6 +24,8 @@ SMALL = """
 from pyspark.sql import SparkSession
 spark = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false").getOrCreate()
 spark.createDataFrame([(1,), (2,)], "id long").mapInArrow(lambda rows: rows, "id long").collect()
+spark.createDataFrame([(1,), (2,)], "id long").repartition(2).groupBy("id").count().collect()
+spark.sparkContext.parallelize([], 2).barrier().mapPartitions(list).collect()
 jvm = spark.sparkContext._gateway.proc
 spark.stop()
 jvm.stdin.close()  # it ends, and writes down its classes before

@@ -99,7 +99,7 @@ def test_nodes_of_a_fresh_application_do_not_crowd_on_the_executor_that_launched
             spark.stop()
         """,
     )
-    assert out.count("EXECUTORS 2") == 3, "the second and third come so soon that Spark knows of slots it cannot use yet"
+    assert out.count("EXECUTORS 2") == 3, "the later ones come while slots are known that take no tasks yet"
 
 
 SPECS = (2, {"worker": 2, "chief": 2, "evaluator": 1})

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from test_cli import cli
 
-pytestmark = pytest.mark.beside
+pytestmark = [pytest.mark.beside, pytest.mark.more]
 
 
 @pytest.mark.timeout(420)

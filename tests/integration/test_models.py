@@ -124,8 +124,14 @@ def test_biases_and_normalisation_do_not_decay_and_losses_are_those_of_the_label
     assert said["number"] == ["mean_squared_error", 1, "linear"]
 
 
-def test_every_network_trains_two_steps_on_two_workers(spark) -> None:
-    names = list(NETWORKS)
+@pytest.mark.parametrize(
+    "names",
+    [
+        pytest.param([name for name in NETWORKS if name not in EAGER], id="small"),
+        pytest.param([name for name in NETWORKS if name in EAGER], id="large", marks=pytest.mark.more),
+    ],
+)
+def test_every_network_trains_two_steps_on_two_workers(spark, names: list[str]) -> None:
     asked = {"names": names, "eager": EAGER}
     with TFCluster.run(spark, network_checks.two_steps, asked, 2, master_node="chief") as cluster:
         chief, worker = cluster.shutdown()

@@ -160,6 +160,7 @@ def test_the_program_with_the_estimator_trains_and_its_model_scores_by_the_comma
     assert json.loads(judged.stdout)["accuracy"] == pytest.approx(accuracy, abs=0.005)
 
 
+@pytest.mark.more
 @pytest.mark.timeout(RUN_S + 30)
 def test_the_program_with_independent_runs_tells_what_each_gave(folder: Path) -> None:
     done = run(f".venv/bin/python {INDEPENDENT}", folder)

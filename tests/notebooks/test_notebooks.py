@@ -20,8 +20,8 @@ from scripts import notebooks as pages_of_notebooks
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 WITHOUT_JUPYTERLAB = [path for path in NOTEBOOKS if path.stem != kernels.IN_JUPYTERLAB]
-SHOWN_ELSEWHERE = ("03-the-estimator", "04-scoring-a-table", "07-migrating")
-"""By test_ml and the examples, which `make test` runs, too."""
+SHOWN_ELSEWHERE = ("03-the-estimator", "04-scoring-a-table", "05-when-a-node-dies", "07-migrating")
+"""By test_ml, test_restarts and the examples, which `make test` runs, too."""
 PAGES = ROOT / "docs" / "notebooks"
 WORRYING = re.compile(r"Traceback|\bWARN(?:ING)?\b|\bERROR\b|\w*Warning\b|ename|[^\w]Error:")
 
