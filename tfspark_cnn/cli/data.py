@@ -80,7 +80,7 @@ def _show_bundled(name: str, folder: Path, *, dry_run: bool, as_json: bool) -> N
         seconds = round(time.monotonic() - began, 3)
         print(json.dumps({"name": name, "dir": str(folder), "files": told, "seconds": seconds}))
         return
-    print(f"{name} is bundled, there is nothing to download: leave out data.dir")
+    print(f"{name} is bundled: nothing is downloaded, and it trains without data.dir")
     print(f"the held-out rows are in {folder}, to score: tfspark-cnn predict MODEL {folder} SCORED")
 
 

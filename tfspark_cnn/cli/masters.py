@@ -71,7 +71,7 @@ def check(master: str, *, timeout_s: float = ANSWER_S) -> None:
     if reasons:
         raise ClusterError(
             f"no master of Spark answers at {master} ({'; '.join(reasons)})",
-            hint="start it, or name another: --master of spark-submit and of the verbs, [cluster] master of CONF",
+            hint="start it, or name another: --master, or of train --set cluster.master=URL",
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -34,6 +35,12 @@ _CONSEQUENCE_TEXTS = (
     "task is set to ERROR", "heartbeat timeout", "Broken pipe", "Connection refused",
 )  # fmt: skip
 
+
+_START_OF_TENSORFLOW = re.compile(
+    r"oneDNN custom operations are on|cpu_feature_guard|To enable the following instructions|"
+    r"All log messages before absl::InitializeLog|failed call to cuInit.*UNKNOWN ERROR \(303\)"
+)
+"""What TensorFlow writes wherever it is imported, and on hosts without a GPU: never the cause, and taken for it."""
 
 _UNLIKE_TEXTS = ("mismatch in the collective", "Inconsistent collective", "but another member in the group")
 UNLIKE_S = 1.0
@@ -137,8 +144,8 @@ def _describe(failure: Failed) -> str:
     parts = [f"{failure.message} (host {failure.host})"]
     if failure.traceback:
         parts.append(f"Traceback on the node:\n{failure.traceback.rstrip()}")
-    if failure.stderr_tail:
-        parts.append("Last lines of its stderr:\n" + "\n".join(f"  {line}" for line in failure.stderr_tail))
+    if said := [line for line in failure.stderr_tail if not _START_OF_TENSORFLOW.search(line)]:
+        parts.append("Last lines of its stderr:\n" + "\n".join(f"  {line}" for line in said))
     return "\n".join(parts)
 
 

@@ -29,7 +29,7 @@ class Screen(Protocol):
 
 
 class Lines:
-    """Plain lines, where there is no terminal: phases as they begin, a line for each epoch that has ended, the end.
+    """Plain lines, where there is no terminal: phases as they begin, deaths, a line for each epoch that has ended.
 
     Args:
         stream: that they are written to.
@@ -40,9 +40,13 @@ class Lines:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._said: object = None
+        self._incidents = 0
 
     def draw(self, view: RunView, now_s: float) -> None:
         """Writes a line where there is something new to say."""
+        new = min(view.incidents_ever - self._incidents, len(view.incidents))
+        self._stream.writelines(f"{one}\n" for one in list(view.incidents)[len(view.incidents) - new :])
+        self._incidents = view.incidents_ever
         if not view.epoch:
             self._say(view.phase, once_for=(view.attempt, view.phase))
         elif view.epoch_ended:

@@ -14,7 +14,8 @@ WINDOW_S = 3.0
 """Rates are of the last so many seconds: long enough to even out reports of several nodes, short enough for a stall."""
 
 EPOCHS_AVERAGED = 3
-"""The time that is left goes by so many epochs; the first one alone is longer, it traces the network."""
+"""The time that is left goes by so many epochs. The first one is longer, it traces the network: it counts while it is
+the only one."""
 
 
 @dataclass
@@ -67,6 +68,8 @@ class RunView:
         metrics: the newest.
         attempt: which life of the cluster.
         notes: what else there is to say, the newest last.
+        incidents: those of them that somebody who reads a log wants: deaths, attempts, the step it goes on from.
+        incidents_ever: how many there were.
         epoch_ended: whether the epoch is over.
         epochs_ended: how many there were, of all calls of fit.
         outcome: empty until the end.
@@ -83,6 +86,8 @@ class RunView:
     metrics: Mapping[str, float] = field(default_factory=dict)
     attempt: int = 1
     notes: deque[str] = field(default_factory=lambda: deque(maxlen=3))
+    incidents: deque[str] = field(default_factory=lambda: deque(maxlen=16))
+    incidents_ever: int = 0
     epoch_ended: bool = False
     epochs_ended: int = 0
     outcome: str = ""
@@ -195,13 +200,15 @@ class RunView:
             self.epoch_ended, self.steps = True, self.step or self.steps
             self.epochs_ended += 1
             if (seconds := event.values.get("seconds")) is not None:
+                if self.epochs_ended == 2:
+                    self._epoch_s.clear()
                 self._epoch_s.append(float(seconds))
 
     def _checkpoint(self, event: Event) -> None:
         self.notes.append(f"checkpoint at step {event.values.get('step')}")
 
     def _resumed(self, event: Event) -> None:
-        self.notes.append(f"goes on from step {event.values.get('step')}")
+        self._incident(f"goes on from step {event.values.get('step')}")
 
     def _evaluated(self, event: Event) -> None:
         words = metric_words(event.values.get("metrics", {}))
@@ -210,13 +217,13 @@ class RunView:
     def _death(self, event: Event) -> None:
         if event.node in self.nodes:
             self.nodes[event.node].state = "died"
-        self.notes.append(f"{event.node} died: {str(event.values.get('cause', '')).splitlines()[0][:200]}")
+        self._incident(f"{event.node} died: {str(event.values.get('cause', '')).splitlines()[0][:200]}")
 
     def _replaced(self, event: Event) -> None:
         self._node(event).state = "starts again"
 
     def _restart(self, event: Event) -> None:
-        self.notes.append(f"attempt {event.values.get('attempt')} begins")
+        self._incident(f"attempt {event.values.get('attempt')} begins")
 
     def _returned(self, event: Event) -> None:
         self._node(event).state = "returned"
@@ -226,6 +233,11 @@ class RunView:
         for node in self.nodes.values():
             if node.state not in ("died", "returned"):
                 node.state = "ended"
+
+    def _incident(self, what: str) -> None:
+        self.notes.append(what)
+        self.incidents.append(what)
+        self.incidents_ever += 1
 
     def _node(self, event: Event) -> NodeView:
         return self.nodes.setdefault(event.node, NodeView(event.node))

@@ -41,7 +41,7 @@ def check_columns(frame: DataFrame, *names: str) -> None:
         if name not in frame.columns:
             raise SchemaError(
                 f"expected a column {name!r}, received {', '.join(frame.columns)}",
-                hint=did_you_mean(name, frame.columns, "name one of these"),
+                hint=did_you_mean(name, frame.columns, "name one of these, as --features-col or --label-col"),
             )
 
 

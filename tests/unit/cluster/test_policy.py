@@ -113,6 +113,20 @@ def test_an_error_of_our_own_tree_keeps_its_class_and_carries_what_is_known() ->
     assert str(error).endswith("to do: pass a column that there is")
 
 
+def test_what_tensorflow_always_writes_at_its_start_is_not_shown_as_last_words() -> None:
+    noise = [
+        "I0000 00:00:1 port.cc:153] oneDNN custom operations are on. You may see slightly different numerical results",
+        "WARNING: All log messages before absl::InitializeLog() is called are written to STDERR",
+        "I0000 00:00:1 cpu_feature_guard.cc:227] This TensorFlow binary is optimized to use available CPU instructions",
+        "To enable the following instructions: AVX2, in other operations, rebuild TensorFlow",
+        "E0000 cuda_platform.cc:52] failed call to cuInit: INTERNAL: CUDA error: Failed call: UNKNOWN ERROR (303)",
+    ]
+    shown = str(policy.to_error(failed(1, stderr_tail=[*noise, "failed call to cuInit: out of memory"]), TOPOLOGY))
+    assert shown.split("stderr:\n")[1].splitlines()[0] == "  failed call to cuInit: out of memory"
+    quiet = policy.to_error(failed(1, stderr_tail=noise), TOPOLOGY)
+    assert "Last lines" not in str(quiet) and quiet.stderr_tail == tuple(noise)
+
+
 @pytest.mark.parametrize("name", [None, "ZeroDivisionError", "UnavailableError", "Any", "by_name", "annotations"])
 def test_any_other_failure_becomes_a_node_error(name: str | None) -> None:
     error = policy.to_error(failed(2, error=name, exit_code=137, signal="SIGKILL"), TOPOLOGY)

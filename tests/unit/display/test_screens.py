@@ -78,6 +78,18 @@ def lines_of(*events: Event) -> list[str]:
     return stream.getvalue().splitlines()
 
 
+def test_without_a_terminal_deaths_attempts_and_where_it_goes_on_are_lines() -> None:
+    died = Event(2.0, Kind.DEATH, "worker:0", {"cause": "was ended by SIGKILL\nto do: more room"})
+    again = Event(3.0, Kind.RESTART, values={"attempt": 2})
+    saved = Event(1.5, Kind.CHECKPOINT, "chief:0", {"step": 23, "epoch": 1, "name": "a"})
+    begun, on = Event(3.0, Kind.ATTEMPT, values={"attempt": 2}), Event(4.0, Kind.RESUMED, "chief:0", {"step": 23})
+    told = lines_of(START, ended(1), saved, died, again, begun, on, ended(2))
+    assert [line.partition("  step")[0] for line in told] == [
+        "starting Spark", "starting 2 nodes", "epoch 1/20", "worker:0 died: was ended by SIGKILL", "attempt 2 begins",
+        "starting attempt 2", "goes on from step 23", "epoch 2/20",
+    ]  # fmt: skip
+
+
 def test_without_a_terminal_each_phase_and_each_epoch_is_one_line() -> None:
     more = Event(1.5, Kind.STEP, "chief:0", {"epoch": 2, "epochs": 20, "step": 3, "metrics": {"loss": 0.7}})
     told = lines_of(START, ended(1), ended(1, "worker:0"), more, more, ended(2, "worker:0"), ended(2))

@@ -81,6 +81,7 @@ def test_after_an_epoch_its_steps_and_the_time_left_are_known() -> None:
 
 def test_the_time_left_goes_by_the_last_epochs_and_is_over_at_the_end() -> None:
     assert view(*(ended(epoch, epoch, 100.0 if epoch == 1 else 2.0) for epoch in range(1, 6))).left_s(5.0) == 10.0
+    assert view(ended(1, 1, 100.0), ended(2, 2, 2.0)).left_s(2.0) == 16.0, "the first counts while there is no other"
     assert view(ended(1, 10), Event(2, Kind.END, values={"outcome": "done"})).left_s(2.0) is None
     assert view(step(1)).left_s(1.0) is None
 
