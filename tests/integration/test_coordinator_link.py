@@ -51,6 +51,7 @@ from tfspark_cnn.feed import transport
 
 pytestmark = [pytest.mark.timeout(60), pytest.mark.beside]
 SOON_S = 15.0
+PAUSE_S = 0.2  # of a thread, for another to overtake it if it can
 SECRET = "a secret of this cluster"
 
 
@@ -213,12 +214,12 @@ def test_only_the_newest_of_a_key_is_sent():
 
 def test_what_is_sent_after_a_flush_comes_after_what_was_to_be_sent_before(monkeypatch):
     steps, send = [], Link.send
-    taken_out = threading.Event()
+    taken_out, overtaken = threading.Event(), threading.Event()
 
     def late(link, event):  # by the thread that sends: it has taken the report out, and is not on with it
         if threading.current_thread().name == "tfspark-_send_latest":
             taken_out.set()
-            time.sleep(0.2)
+            overtaken.wait(PAUSE_S)
         send(link, event)
 
     monkeypatch.setattr(Link, "send", late)
@@ -228,6 +229,7 @@ def test_what_is_sent_after_a_flush_comes_after_what_was_to_be_sent_before(monke
         assert taken_out.wait(SOON_S)
         line.link.flush()
         line.link.send(Report(0, {"step": 2}))
+        overtaken.set()
     assert steps == [1, 2]
 
 

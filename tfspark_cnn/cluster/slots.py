@@ -131,7 +131,7 @@ def check(
         register(sc, profile)
     promised = expected_total(conf, sc.master) if profile is None else None
     slots = now(sc, profile)
-    final = sc.master.startswith("local[") or sc.master == "local"
+    final = _is_one_process(sc.master)
     task_cpus = int(conf.get("spark.task.cpus", "1"))
     if promised is not None and promised < nodes + feeders:
         slots, final = Slots(promised, slots.held), True
@@ -150,9 +150,13 @@ def check(
         slots = now(sc, profile)
 
 
+def _is_one_process(master: str) -> bool:
+    return master == "local" or master.startswith("local[")
+
+
 def _await_launched(sc: Any, slots: Slots, task_cpus: int) -> None:
     """Waits until the slots take tasks, or have some. Spark counts those of an executor from when it registers on."""
-    if sc.master.startswith("local[") or sc.master == "local":
+    if _is_one_process(sc.master):
         return
     until = time.monotonic() + LAUNCH_S
     while _ready(sc, task_cpus) < slots.total:

@@ -44,8 +44,7 @@ class Lines:
 
     def draw(self, view: RunView, now_s: float) -> None:
         """Writes a line where there is something new to say."""
-        new = min(view.incidents_ever - self._incidents, len(view.incidents))
-        self._stream.writelines(f"{one}\n" for one in list(view.incidents)[len(view.incidents) - new :])
+        self._stream.writelines(f"{one}\n" for one in view.incidents_after(self._incidents))
         self._incidents = view.incidents_ever
         if not view.epoch:
             self._say(view.phase, once_for=(view.attempt, view.phase))

@@ -135,6 +135,10 @@ class RunView:
         spent_s = 0.0 if self.epoch_ended else min(mean_s, max(0.0, now_s - self._epoch_began_s))
         return max(0.0, (self.epochs - self.epoch + (not self.epoch_ended)) * mean_s - spent_s)
 
+    def incidents_after(self, number: int) -> list[str]:
+        """Gives the incidents that came after the first so many; of very many at once the newest."""
+        return list(self.incidents)[max(0, len(self.incidents) - (self.incidents_ever - number)) :]
+
     def elapsed_s(self, now_s: float) -> float:
         """Gives the seconds since the beginning, or from it to the end."""
         return (self.ended_s or now_s) - (self.began_s if self.began_s is not None else now_s)
@@ -200,7 +204,7 @@ class RunView:
             self.epoch_ended, self.steps = True, self.step or self.steps
             self.epochs_ended += 1
             if (seconds := event.values.get("seconds")) is not None:
-                if self.epochs_ended == 2:
+                if self.epochs_ended == 2:  # the first one traced the network: it says nothing of those to come
                     self._epoch_s.clear()
                 self._epoch_s.append(float(seconds))
 
@@ -217,7 +221,8 @@ class RunView:
     def _death(self, event: Event) -> None:
         if event.node in self.nodes:
             self.nodes[event.node].state = "died"
-        self._incident(f"{event.node} died: {str(event.values.get('cause', '')).splitlines()[0][:200]}")
+        cause, _, _ = str(event.values.get("cause", "")).partition("\n")
+        self._incident(f"{event.node} died: {cause[:200] or 'cause unknown'}")
 
     def _replaced(self, event: Event) -> None:
         self._node(event).state = "starts again"

@@ -123,3 +123,15 @@ def test_checkpoints_resuming_and_evaluations_are_notes_and_the_last_three_stay(
     )
     told = ["checkpoint at step 50", "checkpoint at step 60", "evaluator:0 scored step 60: accuracy 0.5000"]
     assert list(found.notes) == told
+
+
+def test_incidents_are_told_once_and_of_very_many_the_newest() -> None:
+    found = view(*(Event(n, Kind.RESTART, values={"attempt": n}) for n in range(1, 21)))
+    assert found.incidents_after(20) == []
+    assert found.incidents_after(18) == ["attempt 19 begins", "attempt 20 begins"]
+    assert found.incidents_after(0) == [f"attempt {n} begins" for n in range(5, 21)]
+
+
+@pytest.mark.parametrize("values", [{}, {"cause": ""}])
+def test_a_death_of_no_known_cause_is_told(values: dict[str, str]) -> None:
+    assert view(Event(1.0, Kind.DEATH, "worker:0", values)).incidents_after(0) == ["worker:0 died: cause unknown"]
