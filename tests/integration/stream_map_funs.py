@@ -54,3 +54,13 @@ def fit_and_leave(args, ctx):
         if len(losses) == args["calls"]:
             break
     return traces, losses
+
+
+def step_together(args, ctx):
+    """Takes a batch for each step, before which all nodes wait for each other, as under a strategy; gives the rows."""
+    feed, taken = ctx.get_data_feed(), []
+    for _ in range(args["steps"]):
+        taken += feed.next_batch(args["batch"])
+        ctx.barrier()
+    feed.terminate()
+    return taken

@@ -15,6 +15,7 @@ import tensorflowonspark_map_funs as programs_there
 from tfspark_cnn import InputMode, TFCluster
 from tfspark_cnn.cluster.verdict import Bound
 from tfspark_cnn.errors import ConfigError, NodeError
+from tfspark_cnn.feed.dealing import Dealer
 from tfspark_cnn.tensorflowonspark import TFCluster as TFOS
 
 pytestmark = [pytest.mark.timeout(120), pytest.mark.beside]
@@ -187,3 +188,18 @@ def test_shutdown_of_tensorflowonspark_waits_until_nodes_want_no_more_rows_of_a_
     cluster.shutdown(ssc, timeout=60)
     rows = [row for path in tmp_path.glob("*.json") for row in json.loads(path.read_text())["rows"]]
     assert len(rows) == len(set(rows)) == 60, "more than the first RDD, each of them once"
+
+
+@pytest.mark.parametrize("cache", ["memory", "none"])
+def test_nodes_that_wait_for_each_other_at_each_step_get_the_rows_that_one_of_them_lacks(spark, ssc, caplog, cache):
+    caplog.set_level("INFO")
+    rdds = [spark.sparkContext.parallelize(range(100 * n, 100 * (n + 1)), 1) for n in range(6)]
+    assert [Dealer(0, 2).share_rows(100)] * 6 == [(47, 53)] * 6, "one is always ahead"
+    with cluster_of(spark, stream_map_funs.step_together, {"batch": 8, "steps": 6 * 47 // 8}, cache=cache) as cluster:
+        cluster.train(ssc.queueStream(rdds), feed_timeout=30)
+        ssc.start()
+        cluster.await_stream(ssc)
+        taken = cluster.shutdown(ssc)
+    assert [len(rows) for rows in taken] == [6 * 47 // 8 * 8] * 2
+    assert max(Counter(taken[0] + taken[1]).values()) == 1
+    assert "a node has no rows of the stream left" in caplog.text, "or this has shown nothing"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from tfspark_cnn.cluster.feed_report import NodeFigures
@@ -22,6 +22,9 @@ from tfspark_cnn.cluster.messages import (
 from tfspark_cnn.cluster.topology import Topology
 from tfspark_cnn.errors import SchemaError
 from tfspark_cnn.feed import batching, epochs
+
+AHEAD_BYTES = 256 << 20
+"""Of rows of a stream that a node may have before it while another has none left; as many as of rows read once."""
 
 
 @dataclass
@@ -101,6 +104,14 @@ class Feed:
         """Gives how many epochs a node has taken in full."""
         readers = self.readers.values()
         return sum(reader.consumed[number].passes for reader in readers if number in reader.consumed)
+
+    def is_taken(self, number: int) -> bool:
+        """Tells whether a node has taken all epochs; never, where it may take them as often as it likes."""
+        return 0 < self.opened.num_epochs <= self.passes(number)
+
+    def received_bytes(self, number: int) -> int:
+        """Gives the bytes of rows that reached a node."""
+        return self.received[number].nbytes if number in self.received else 0
 
     def figures(self, number: int, name: str) -> NodeFigures:
         """Gives what a node did with its share."""
@@ -207,6 +218,31 @@ class Feeds:
         opened = FeedOpened(-1, queue, name, schema, num_epochs, train_epochs=in_all, once=once)
         feed = self.by_id[name] = Feed(opened, shares, together=not self.topology.asynchronous)
         return feed, [dataclasses.replace(opened, node=number) for number in told]
+
+    def over(self, queue: str, *, before: int, askers: Sequence[int]) -> list[str]:
+        """Gives the feeds of a queue before its n-th that no node has rows left of, as far as they are told."""
+        return [name for n, name, feed in self._of(queue) if n < before and not self._is_left(feed, askers)]
+
+    def starves(self, feed: str, askers: Sequence[int]) -> bool:
+        """Tells whether a node has taken all of a feed row by row, while others have rows left of it, not too many.
+
+        It may wait for the next feed, and the others for it: they are a step ahead, and take no row before it is.
+        """
+        one = self.by_id[feed]
+        if set(one.readers) != {epochs.ROWS_READER} or set(map(one.is_taken, askers)) != {True, False}:
+            return False
+        feeds = [each for _, _, each in self._of(one.opened.queue)]
+        left = [sum(each.received_bytes(asker) for each in feeds if not each.is_taken(asker)) for asker in askers]
+        return max(left) <= AHEAD_BYTES
+
+    def _of(self, queue: str) -> Iterator[tuple[int, str, Feed]]:
+        for name, feed in self.by_id.items():
+            if feed.opened.queue == queue:
+                yield int(name.rpartition("-")[2]), name, feed
+
+    @staticmethod
+    def _is_left(feed: Feed, askers: Sequence[int]) -> bool:
+        return set(feed.readers) == {epochs.ROWS_READER} and not all(map(feed.is_taken, askers))
 
     def repeat(self, number: int) -> list[Message]:
         """Says again, to a process that has taken the place of another, which feeds there are and what is closed.

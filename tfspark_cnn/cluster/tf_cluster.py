@@ -345,7 +345,9 @@ class TFCluster:
         if validation is not None:
             with self._cancelled_on_error():
                 self._check_train(validation, 0, "validation")
-        call = TrainCall(data, num_epochs, feed_timeout, qname, validation)
+        self._send(TrainCall(data, num_epochs, feed_timeout, qname, validation))
+
+    def _send(self, call: TrainCall) -> None:
         self._surviving(lambda: self._feeds.send(call))
         if self._max_restarts:
             self._calls.append(call)
@@ -373,8 +375,13 @@ class TFCluster:
         self._check_fed(None, "foreach_batch", qname)
         self._check_epochs(num_epochs)
         self._once_only = "micro-batches of a stream cannot be sent again"
+
+        def feed(data: Any) -> None:
+            self._check_train(data, num_epochs, qname)
+            self._send(TrainCall(data, num_epochs, feed_timeout, qname, None, streamed=True))
+
         return self._streams.open(
-            lambda data: self.train(data, num_epochs, feed_timeout, qname),
+            feed,
             unwanted=lambda: self._unwanted(qname),
             nodes=len(self._coordinator.state.topology.data_nodes),
             num_epochs=num_epochs,

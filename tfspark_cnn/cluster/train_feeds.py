@@ -26,7 +26,9 @@ from tfspark_cnn.feed.source import Feeder
 
 log = logging.getLogger(__name__)
 
-WEEK_S = 604800
+STILL_S = 1.0
+"""Of a stream: where a node has no rows left and others take none for so long, they may be waiting for it in a step.
+Where they only compute that long, no more is lost than that their rows lie on their disks: `feeds.AHEAD_BYTES`."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class TrainCall:
         feed_timeout: seconds without any progress after which the cluster is given up.
         qname: the queue.
         validation: rows for the queue `validation`, or None.
+        streamed: whether more data comes on its own, so that a node that has none left may be waiting for it.
     """
 
     data: Any
@@ -46,6 +49,7 @@ class TrainCall:
     feed_timeout: float
     qname: str
     validation: Any
+    streamed: bool = False
 
 
 class TrainFeeds:
@@ -76,22 +80,22 @@ class TrainFeeds:
         if call.validation is not None:
             self._feed(call.validation, "validation", 0)
         if self._attempt.options.cache is Cache.NONE:
-            self._train_each_epoch(call.data, call.num_epochs, call.qname, call.feed_timeout)
+            self._train_each_epoch(call)
             return
         with self._feeding(call.data, call.qname, call.num_epochs) as job:
             self._await_job(job, call.qname, call.feed_timeout)
-            self._await_taken(job, call.num_epochs, call.qname, call.feed_timeout)
+            self._await_taken(job, call)
             self._report(job)
 
-    def _train_each_epoch(self, data: Any, num_epochs: int, qname: str, feed_timeout: float) -> None:
+    def _train_each_epoch(self, call: TrainCall) -> None:
         """Feeds each epoch anew, as a feed of its own. The next one arrives while the nodes take the rest of one."""
         for number in itertools.count(1):
-            with self._feeding(data, qname, 1, train_epochs=num_epochs, once=True) as job:
-                self._await_job(job, qname, feed_timeout)
-                if number == num_epochs:
-                    self._await_taken(job, 1, qname, feed_timeout)
+            with self._feeding(call.data, call.qname, 1, train_epochs=call.num_epochs, once=True) as job:
+                self._await_job(job, call.qname, call.feed_timeout)
+                if number == call.num_epochs:
+                    self._await_taken(job, call)
                 self._report(job)
-                if number == num_epochs or not self.asking(qname):
+                if number == call.num_epochs or not self.asking(call.qname):
                     return
 
     def _report(self, job: FeedJob) -> None:
@@ -107,7 +111,9 @@ class TrainFeeds:
             events.feed(queue, self._reports[-1])
         if (recorder := self._attempt.blueprint.recorder) is not None:
             recorder.feed_ended(queue, self._reports[-1])
-        self._coordinator.forget(f"{queue}-{int(number) - 2}")
+        state = self._coordinator.state
+        for feed_id in state.feeds.over(queue, before=int(number) - 1, askers=self._askers(state, queue)):
+            self._coordinator.forget(feed_id)
 
     @contextlib.contextmanager
     def _feeding(self, data: Any, qname: str, num_epochs: int, **how: Any) -> Iterator[FeedJob]:
@@ -166,15 +172,35 @@ class TrainFeeds:
             self._attempt.raise_error()
             raise failure
 
-    def _await_taken(self, job: FeedJob, num_epochs: int, qname: str, feed_timeout: float) -> None:
+    def _await_taken(self, job: FeedJob, call: TrainCall) -> None:
         """Waits until every node that asks has taken all epochs of a feed; 0: until nobody asks."""
+        name = job.feeder.feed
 
         def taken(state: ClusterState) -> bool:
-            wanted = num_epochs or WEEK_S
-            passes = state.feeds.by_id[job.feeder.feed].passes
-            return all(passes(number) >= wanted for number in self._askers(state, qname))
+            return all(map(state.feeds.by_id[name].is_taken, self._askers(state, call.qname)))
 
-        self._await_progress(taken, job.feeder.feed, qname, feed_timeout)
+        def starves(state: ClusterState) -> bool:
+            return call.streamed and state.feeds.starves(name, self._askers(state, call.qname))
+
+        def taken_or_starves(state: ClusterState) -> bool:
+            return taken(state) or starves(state)
+
+        while not taken(self._coordinator.state):
+            self._await_progress(taken_or_starves, name, call.qname, call.feed_timeout)
+            if not starves(self._coordinator.state) or self._stands_still(taken):
+                return
+
+    def _stands_still(self, taken: Callable[[ClusterState], bool]) -> bool:
+        """Gives whether nothing has moved for a while; False as soon as something does, or all is taken."""
+        began_s = self._coordinator.last_event_s
+
+        def moves(state: ClusterState) -> bool:
+            return taken(state) or self._coordinator.last_event_s > began_s
+
+        if self._coordinator.wait(moves, timeout_s=max(0.0, began_s + STILL_S - time.monotonic())):
+            return False
+        log.info("a node has no rows of the stream left, and others take none before it has: the next rows are fed")
+        return True
 
     @staticmethod
     def _askers(state: ClusterState, qname: str) -> list[int]:

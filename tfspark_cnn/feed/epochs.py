@@ -15,6 +15,9 @@ from dataclasses import dataclass
 
 from tfspark_cnn.errors import ConfigError, EmptyFeedError
 
+ROWS_READER = -1
+"""Stands for the number of the reader of rows as Python objects, who is in step with nobody; datasets count from 0."""
+
 
 def full_steps(rows: Sequence[int], batch_sizes: Sequence[int]) -> int:
     """Gives how many full steps may be run with what has arrived. Never falls when `rows` grow.

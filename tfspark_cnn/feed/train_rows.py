@@ -13,12 +13,10 @@ import pyarrow as pa
 
 from tfspark_cnn.errors import ConfigError
 from tfspark_cnn.feed.data_feed import AsRows
+from tfspark_cnn.feed.epochs import ROWS_READER
 from tfspark_cnn.feed.reader import Attachment, NodeFeed, Progress
 
 log = logging.getLogger(__name__)
-
-NUMBER = -1
-"""Stands for the number of the reader in what is reported; those of datasets count from 0."""
 
 
 class TrainRows:
@@ -94,8 +92,8 @@ class TrainRows:
         self.waited_s = 0.0
         feed = self._next_feed(self.feed_index)
         if feed is not None and feed.store.once:
-            feed.claim(NUMBER)
-            self._attach(feed, Attachment(NUMBER, batch_rows=1, window_rows=1, spec=""))
+            feed.claim(ROWS_READER)
+            self._attach(feed, Attachment(ROWS_READER, batch_rows=1, window_rows=1, spec=""))
         return feed
 
     def _piece(self, feed: NodeFeed, rows: int) -> pa.RecordBatch | None:
@@ -118,7 +116,7 @@ class TrainRows:
         self._row += rows
         self.rows_taken += rows
         if feed.store.once:
-            feed.take(NUMBER, self._row - 1)
+            feed.take(ROWS_READER, self._row - 1)
             feed.store.release(self._row)
         if self._row == feed.store.rows_total:
             self._end_pass(feed)
@@ -137,5 +135,5 @@ class TrainRows:
 
     def _report(self, feed: NodeFeed) -> None:
         self._progress(
-            Progress(feed.name, NUMBER, self._passes, self._step, self._row, self.waited_s, self.rows_taken)
+            Progress(feed.name, ROWS_READER, self._passes, self._step, self._row, self.waited_s, self.rows_taken)
         )

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tfspark_cnn.cluster.feeds import Feed, Feeds
+from tfspark_cnn.cluster.feeds import AHEAD_BYTES, Feed, Feeds
 from tfspark_cnn.cluster.messages import (
     Attached,
     Consumed,
@@ -252,3 +252,52 @@ def test_news_of_rows_that_overtook_each_other_take_no_steps_back(happened: list
         out: list[Message] = feed.receive(received(node, ready))
         steps += [message.steps for message in out[:1] if isinstance(message, StepsReady)]
     assert steps == sorted(set(steps))
+
+
+def stream_of(*passes: dict[int, int], nbytes: int = 8, reader: int = epochs.ROWS_READER, num_epochs: int = 1) -> Feeds:
+    """Feeds of one queue, all rows of which are with the nodes, and how often each node has taken each."""
+    feeds = Feeds(TOPOLOGY)
+    for number, by_node in enumerate(passes, 1):
+        feed, name = feeds.open("input", "schema", num_epochs)[0], f"input-{number}"
+        for node in SHARES:
+            feed.receive(Received(node, name, 8, 8, nbytes))
+            feed.consume(Consumed(node, name, reader, by_node[node], step=1, rows=0, waited_s=0.0))
+    return feeds
+
+
+NONE, FIRST, BOTH = {1: 0, 3: 0}, {1: 1, 3: 0}, {1: 1, 3: 1}
+
+
+@pytest.mark.parametrize(
+    ("feeds", "starves"),
+    [
+        (stream_of(FIRST), True),
+        (stream_of(NONE), False),
+        (stream_of(BOTH), False),
+        (stream_of(FIRST, reader=0), False),  # datasets are read in step
+        (stream_of(FIRST, num_epochs=0), False),
+        (stream_of(FIRST, num_epochs=2), False),
+        (stream_of(FIRST, nbytes=AHEAD_BYTES), True),
+        (stream_of(FIRST, nbytes=AHEAD_BYTES + 1), False),
+        (stream_of(FIRST, FIRST, nbytes=AHEAD_BYTES // 2), True),
+        (stream_of(FIRST, FIRST, nbytes=AHEAD_BYTES // 2 + 1), False),
+        (stream_of(BOTH, FIRST, nbytes=AHEAD_BYTES), True),
+    ],
+)
+def test_a_node_without_rows_starves_while_others_have_some_but_not_too_many(feeds: Feeds, starves: bool) -> None:
+    assert feeds.starves(f"input-{len(feeds.by_id)}", SHARES) is starves
+
+
+def test_a_node_that_takes_no_more_lets_nobody_starve() -> None:
+    assert not stream_of(FIRST).starves("input-1", [1])
+    assert not stream_of(FIRST).starves("input-1", [])
+
+
+def test_feeds_are_over_when_no_node_that_asks_has_rows_of_them_left() -> None:
+    feeds = stream_of(BOTH, FIRST, BOTH, NONE)
+    assert feeds.over("input", before=4, askers=SHARES) == ["input-1", "input-3"]
+    assert feeds.over("input", before=3, askers=[1]) == ["input-1", "input-2"]
+    assert feeds.over("input", before=5, askers=[]) == ["input-1", "input-2", "input-3", "input-4"]
+    feeds.retire("input-1")
+    assert feeds.over("input", before=4, askers=SHARES) == ["input-3"]
+    assert stream_of(FIRST, reader=0).over("input", before=2, askers=SHARES) == ["input-1"]
