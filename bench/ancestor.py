@@ -1,10 +1,12 @@
-"""The feed against tensorflowonspark's, on rows of lists of Python floats, which is what its users feed."""
+"""The feed against tensorflowonspark's: of DataFrames, which it takes as `df.rdd`, and of RDDs of lists of floats."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from bench import part
+from bench.feed import columns
 from bench.nodes import TakeBoth
 from bench.part import Options
 from bench.peer import Peer, peer
@@ -12,9 +14,10 @@ from bench.rdd import COLUMNS, SIZE
 from bench.rounds import Ratio, interleaved, timed
 from bench.rows import Rows, frame, rdd
 from bench.spark import NODES, application
-from tfspark_cnn import InputMode, TFCluster
+from tfspark_cnn import Column, InputMode, TFCluster
 
-COUNT = 40_000
+FLOATS = Rows("784 float32", 40_000, (SIZE,), "float32")
+BYTES = Rows("28x28 bytes", 40_000, (28, 28), "uint8")
 PARTITIONS = 2
 """One for each feeder: the ancestor sleeps up to a second at the end of every partition, so more would slow it down."""
 
@@ -23,43 +26,71 @@ NAMED = "tensorflowonspark 2.2.5, `next_batch`"
 
 def measure(spark: Any, ancestor: Peer, options: Options) -> list[Ratio]:
     """Feeds the same rows by each of the ways, in turn: to our nodes and to the ancestor's."""
-    count = options.rows(COUNT)
-    ancestor("cluster", count=count, size=SIZE, partitions=PARTITIONS)
-    lists = rdd(spark.sparkContext, count=count, size=SIZE, numpy=False, partitions=PARTITIONS)
-    images = frame(spark, Rows("", count, (SIZE,), "float32"), partitions=PARTITIONS).toDF("_1", "_2").persist()
-    assert images.count() == count
-    take = TakeBoth(COLUMNS, passes=2 * (options.rounds + 1))
+    floats = FLOATS.with_count(options.rows(FLOATS.count))
+    pixels = BYTES.with_count(options.rows(BYTES.count))
+    lists = rdd(spark.sparkContext, count=floats.count, size=SIZE, numpy=False, partitions=PARTITIONS)
+    of_floats = _figures(spark, ancestor, floats, COLUMNS, options.rounds, lists=lists)
+    of_bytes = _figures(spark, ancestor, pixels, _renamed(columns(pixels)), options.rounds)
+    return ratios(of_floats, of_bytes)
+
+
+def _figures(
+    spark: Any, ancestor: Peer, rows: Rows, taken: tuple[Column, ...], rounds: int, lists: Any = None
+) -> dict[str, list[float]]:
+    """Gives the rows per second of each way, by its name: `frame`, `frame, rows`, and with an RDD `rdd`, `rdd, rows`.
+
+    Those of the ancestor are named `ancestor, frame` and `ancestor, rdd`.
+    """
+    images = frame(spark, rows, partitions=PARTITIONS).toDF("_1", "_2").persist()
+    assert images.count() == rows.count
+    ancestor("cluster", count=rows.count, size=rows.size, partitions=PARTITIONS)
+    ancestor("frame", shape=rows.shape, dtype=rows.dtype)
+    feeds = 1 if lists is None else 2
+    take = TakeBoth(taken, passes=feeds * (rounds + 1))
     with TFCluster.run(spark, take, None, NODES, input_mode=InputMode.SPARK, queues=("input", "rows")) as cluster:
 
         def fed(data: Any, qname: str) -> float:
-            return count / timed(lambda: cluster.train(data, qname=qname))
+            return rows.count / timed(lambda: cluster.train(data, qname=qname))
 
-        figures = interleaved(
-            {
-                "ancestor": lambda: float(ancestor("feed")),
-                "frame": lambda: fed(images, "input"),
+        ways = {
+            "ancestor, frame": lambda: float(ancestor("feed", what="frame")),
+            "frame": lambda: fed(images, "input"),
+            "frame, rows": lambda: fed(images, "rows"),
+        }
+        if lists is not None:
+            ways |= {
+                "ancestor, rdd": lambda: float(ancestor("feed")),
                 "rdd": lambda: fed(lists, "input"),
-                "frame, rows": lambda: fed(images, "rows"),
                 "rdd, rows": lambda: fed(lists, "rows"),
-            },
-            rounds=options.rounds,
-        )
-        taken = cluster.shutdown()
+            }
+        figures = interleaved(ways, rounds=rounds)
+        in_all = cluster.shutdown()
     ancestor("end")
-    expected = 2 * (options.rounds + 1) * count
-    assert [sum(rows) for rows in zip(*taken, strict=True)] == [expected, expected], f"{taken} rows taken"
-    return ratios(figures)
+    images.unpersist(blocking=True)
+    expected = feeds * (rounds + 1) * rows.count
+    assert [sum(one) for one in zip(*in_all, strict=True)] == [expected, expected], f"{in_all} rows taken"
+    return figures
 
 
-def ratios(figures: dict[str, list[float]]) -> list[Ratio]:
-    """Sets each of our ways against the ancestor's only one."""
+def _renamed(found: tuple[Column, ...]) -> tuple[Column, ...]:
+    """Gives the columns under the names of an RDD's."""
+    return tuple(replace(column, name=f"_{number}") for number, column in enumerate(found, 1))
+
+
+def ratios(floats: dict[str, list[float]], pixels: dict[str, list[float]]) -> list[Ratio]:
+    """Sets each of our ways against the ancestor's with the same rows."""
     ways = (
-        ("frame", "DataFrame feed, first epoch, 784 float32", 20),
-        ("rdd", "RDD feed, first epoch, lists of 784 Python floats", 4),
-        ("frame, rows", "`get_data_feed` of a DataFrame, 784 float32", 10),
-        ("rdd, rows", "`get_data_feed` of an RDD, lists of 784 Python floats", 4),
+        (pixels, "frame", "DataFrame feed, first epoch, 28x28 bytes", 20),
+        (floats, "frame", "DataFrame feed, first epoch, 784 float32", 20),
+        (floats, "rdd", "RDD feed, first epoch, lists of 784 Python floats", 4),
+        (pixels, "frame, rows", "`get_data_feed` of a DataFrame, 28x28 bytes", 10),
+        (floats, "frame, rows", "`get_data_feed` of a DataFrame, 784 float32", 10),
+        (floats, "rdd, rows", "`get_data_feed` of an RDD, lists of 784 Python floats", 4),
     )
-    return [Ratio(what, NAMED, "rows/s", figures[way], figures["ancestor"], least=least) for way, what, least in ways]
+    return [
+        Ratio(what, NAMED, "rows/s", figures[way], figures[f"ancestor, {way.split(',')[0]}"], least=least)
+        for figures, way, what, least in ways
+    ]
 
 
 def _measure(options: Options) -> list[Ratio]:

@@ -21,7 +21,7 @@ from tensorflowonspark import TFCluster
 
 from bench import peer_training
 from bench.rounds import timed
-from bench.rows import rdd
+from bench.rows import Rows, frame, rdd
 from bench.shared_epochs import StampFedRows, Stamps, later_rows_per_s
 from bench.shared_inference import checked_rate, give_labels
 from bench.shared_nodes import Enter, Life, take_fed_rows
@@ -36,7 +36,7 @@ class Server:
     def __init__(self) -> None:
         self._application = ExitStack()
         self._spark: Any = None
-        self._rows: Any = None
+        self._rows: dict[str, Any] = {}
         self._count = 0
         self._cluster: Any = None
         self._stamps = Stamps(Path())
@@ -59,27 +59,36 @@ class Server:
             program: what its nodes do: `take` the rows, `stamp` when they took them, or answer with `labels`.
         """
         self._count = count
-        self._rows = rdd(self._spark.sparkContext, count=count, size=size, numpy=False, partitions=partitions)
+        lists = rdd(self._spark.sparkContext, count=count, size=size, numpy=False, partitions=partitions)
+        self._rows = {"lists": lists}
         folder = self._application.enter_context(tempfile.TemporaryDirectory(prefix="bench-epochs-"))
         self._stamps = Stamps(Path(folder))
         programs = {"take": take_fed_rows, "stamp": StampFedRows(self._stamps), "labels": give_labels}
         self._cluster = self._run(programs[program])
 
-    def feed(self) -> float:
-        """Feeds the rows once; gives rows per second."""
-        return self._count / timed(lambda: self._cluster.train(self._rows, 1))
+    def frame(self, shape: list[int], dtype: str) -> None:
+        """Makes and keeps a DataFrame of as many images, to be fed as its own pipeline does: as `df.rdd`."""
+        rows = Rows("", self._count, tuple(shape), dtype)
+        made = frame(self._spark, rows, partitions=self._rows["lists"].getNumPartitions()).persist()
+        assert made.count() == self._count
+        self._rows["frame"] = made
+
+    def feed(self, what: str = "lists") -> float:
+        """Feeds the rows once, those of lists or those of the DataFrame; gives rows per second."""
+        rows = self._rows[what]
+        return self._count / timed(lambda: self._cluster.train(rows if what == "lists" else rows.rdd, 1))
 
     def later(self, epochs: int) -> float:
         """Feeds the rows that often; gives the rows per second of all epochs but the first."""
         began = time.time()
-        self._cluster.train(self._rows, epochs)
+        self._cluster.train(self._rows["lists"], epochs)
         stamps = self._stamps.all_since(began, rows=self._count * epochs)
         return later_rows_per_s(stamps, rows=self._count, epochs=epochs)
 
     def infer(self) -> float:
         """Has the rows answered once; gives rows per second."""
         began = time.perf_counter()
-        total = self._cluster.inference(self._rows).sum()
+        total = self._cluster.inference(self._rows["lists"]).sum()
         return checked_rate(total, time.perf_counter() - began, count=self._count)
 
     def train(self, killed: bool) -> dict[str, Any]:
