@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tfspark_cnn.cli import scoring, tables
 from tfspark_cnn.cli.evaluation import Evaluation, evaluated
+from tfspark_cnn.cli.job_progress import job_progress
 from tfspark_cnn.cli.predict import scored_by
 from tfspark_cnn.cli.saved_model import saved_model
 from tfspark_cnn.cli.tables import TableFormat
@@ -52,8 +53,8 @@ def evaluate(
         return
     with scoring.scoring(master, debug=debug) as (spark, line):
         loaded = found.load(spark)
-        line.phase(f"scoring {source}")
-        result = _evaluated(spark, loaded, source, kind=kind, label=label)
+        with job_progress(spark, line, f"scoring {source}"):
+            result = _evaluated(spark, loaded, source, kind=kind, label=label)
     _show(result, as_json=as_json)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tfspark_cnn.cli import scoring, tables
+from tfspark_cnn.cli.job_progress import job_progress
 from tfspark_cnn.cli.saved_model import SavedModel, saved_model
 from tfspark_cnn.cli.tables import OutputFormat, TableFormat
 from tfspark_cnn.errors import SchemaError
@@ -104,9 +105,9 @@ def predict(
         return
     with scoring.scoring(master, debug=debug) as (spark, line):
         loaded = task.model.load(spark)
-        line.phase(f"scoring {source}")
         began = time.monotonic()
-        rows = _predicted(spark, loaded, task)
+        with job_progress(spark, line, f"scoring {source}"):
+            rows = _predicted(spark, loaded, task)
         seconds = time.monotonic() - began
     _show(rows, seconds, target=target, as_json=as_json)
 

@@ -228,14 +228,6 @@ def test_executors_that_never_register_are_given_up() -> None:
         check(sc, nodes=2, feeders=0, profile=None)
 
 
-def test_slots_that_nodes_of_other_clusters_hold_are_not_free() -> None:
-    jobs = {1: Job("RUNNING", [10, 11]), 2: Job("SUCCEEDED", [12])}
-    sc = FakeContext("local[6]", [6], jobs=jobs, stages={10: Stage(3), 11: None, 12: Stage(2)})
-    assert check(sc, nodes=2, feeders=1, profile=None) == Slots(6, 3)
-    with pytest.raises(SlotsError, match=r"6 slots \(3 of them held by other clusters\), expected at least 7"):
-        check(sc, nodes=3, feeders=1, profile=None)
-
-
 @dataclass
 class Clock:
     now_s: float = 0.0
@@ -245,6 +237,15 @@ class Clock:
 
     def sleep(self, seconds: float) -> None:
         self.now_s += seconds
+
+
+def test_slots_that_nodes_of_other_clusters_hold_are_not_free(monkeypatch) -> None:
+    monkeypatch.setattr(slots, "time", Clock())
+    jobs = {1: Job("RUNNING", [10, 11]), 2: Job("SUCCEEDED", [12])}
+    sc = FakeContext("local[6]", [6], jobs=jobs, stages={10: Stage(3), 11: None, 12: Stage(2)})
+    assert check(sc, nodes=2, feeders=1, profile=None) == Slots(6, 3)
+    with pytest.raises(SlotsError, match=r"6 slots \(3 of them held by other clusters\), expected at least 7"):
+        check(sc, nodes=3, feeders=1, profile=None)
 
 
 @pytest.mark.parametrize(
