@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,6 +11,7 @@ import typer
 
 from tfspark_cnn.cli import java, scoring
 from tfspark_cnn.cli import spark as embedded
+from tfspark_cnn.cli.printing import show
 from tfspark_cnn.config import ClusterConfig
 from tfspark_cnn.errors import ConfigError
 
@@ -138,9 +138,7 @@ def _show(found: Sequence[Measured], *, as_json: bool) -> None:
     if as_json:
         print(json.dumps([asdict(one) for one in found]))
         return
-    from rich.console import Console
-
-    Console(highlight=False, soft_wrap=not sys.stdout.isatty()).print(_table(found))
+    show(_table(found))
 
 
 def _table(found: Sequence[Measured]) -> Table:

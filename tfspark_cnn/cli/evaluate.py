@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ from tfspark_cnn.cli import scoring, tables
 from tfspark_cnn.cli.evaluation import Evaluation, evaluated
 from tfspark_cnn.cli.job_progress import job_progress
 from tfspark_cnn.cli.predict import scored_by
+from tfspark_cnn.cli.printing import show
 from tfspark_cnn.cli.saved_model import saved_model
 from tfspark_cnn.cli.tables import TableFormat
 from tfspark_cnn.errors import ConfigError, SchemaError
@@ -140,6 +140,4 @@ def _show(result: Evaluation, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(result.as_dict()))
         return
-    from rich.console import Console
-
-    Console(highlight=False, soft_wrap=not sys.stdout.isatty()).print(result.as_table())
+    show(result.as_table())

@@ -18,6 +18,7 @@ from tfspark_cnn import augmentation, log
 from tfspark_cnn import config as configuration
 from tfspark_cnn.cli import java
 from tfspark_cnn.cli import spark as embedded
+from tfspark_cnn.cli.printing import show
 from tfspark_cnn.cli.progress import progress
 from tfspark_cnn.cli.report import RunReport, summarize
 from tfspark_cnn.cli.saved_model import is_local, local
@@ -119,9 +120,7 @@ def _show(report: RunReport, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(report.as_dict()))
         return
-    from rich.console import Console
-
-    Console(highlight=False, soft_wrap=not sys.stdout.isatty()).print(report.as_table())
+    show(report.as_table())
 
 
 def _run(config: Config, rows: Source, folders: _RunFolders, *, debug: bool) -> RunReport:
