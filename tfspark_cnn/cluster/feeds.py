@@ -236,7 +236,7 @@ class Feeds:
         return max(left) <= AHEAD_BYTES
 
     def _of(self, queue: str) -> Iterator[tuple[int, str, Feed]]:
-        for name, feed in self.by_id.items():
+        for name, feed in list(self.by_id.items()):  # which other queues may be added to meanwhile
             if feed.opened.queue == queue:
                 yield int(name.rpartition("-")[2]), name, feed
 

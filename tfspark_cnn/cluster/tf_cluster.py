@@ -357,9 +357,11 @@ class TFCluster:
 
         On the nodes, `ctx.stream` gives a dataset for each. A micro-batch with fewer rows than nodes is held over, and
         goes with the next one; what is held at the end is logged, and is the attribute `held`. A micro-batch is
-        persisted while it is fed, unless it is already. A node that fails ends the query with its error, and so does a
-        micro-batch that comes when all nodes have stopped asking, or the cluster is being shut down: call
-        `query.stop()` first.
+        persisted while it is fed, unless it is already. Where a node that takes rows by `ctx.get_data_feed` has none
+        left, and the others take none for a second, the next micro-batch is fed: they may be waiting for that node.
+
+        A node that fails ends the query with its error, and so does a micro-batch that comes when all nodes have
+        stopped asking, or the cluster is being shut down: call `query.stop()` first.
 
         Args:
             num_epochs: how often each row is to be taken, at least 1.

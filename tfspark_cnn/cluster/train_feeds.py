@@ -185,7 +185,7 @@ class TrainFeeds:
         def taken_or_starves(state: ClusterState) -> bool:
             return taken(state) or starves(state)
 
-        while not taken(self._coordinator.state):
+        while True:
             self._await_progress(taken_or_starves, name, call.qname, call.feed_timeout)
             if not starves(self._coordinator.state) or self._stands_still(taken):
                 return
