@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 LOOK_S = 1.0
 """How often Spark is asked: it tells Python of no task that ends."""
 
+END_S = 5.0
+"""Given to a look that is under way when the block ends; a Spark that answers no more is left to whoever stops it."""
+
 STEPS = 10
 """So many lines a stage has at most, where there is no terminal to draw in place."""
 
@@ -56,7 +59,7 @@ def job_progress(spark: SparkSession, display: Display, what: str, *, look_s: fl
         yield
     finally:
         over.set()
-        watch.join()
+        watch.join(END_S)
 
 
 def _watch(sc: Any, display: Display, what: str, over: threading.Event, look_s: float) -> None:
