@@ -36,9 +36,8 @@ test: install java chromium
 	$(PYTEST) -m "beside and not more" $(TWO) --durations=10
 	$(PYTEST) -m "not beside and not more" --durations=10
 
-# Also what shows in another form what other tests show: four notebooks, most programs of the README and those of the
-# documentation's pages, TensorFlowOnSpark's own runs of the examples, large networks, `fit` on three workers where it is as
-# on two, the benchmarks at a tiny scale.
+# Also what shows in another form what other tests show: four notebooks, three programs of the README and those of the
+# documentation's pages, TensorFlowOnSpark's own runs of the examples, large networks, the benchmarks at a tiny scale.
 test-all: test
 	$(PYTEST) -m more $(TWO) --durations=10
 

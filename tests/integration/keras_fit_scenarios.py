@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -98,16 +98,9 @@ SCENARIOS = (
 )
 
 
-OF_MANY = frozenset({
-    "sgd with a short tail", "momentum with ragged batches", "gradient accumulation", "sample weights",
-    "two inputs and two outputs", "synchronised batch normalisation", "mixed_float16", "one worker overflows",
-})  # fmt: skip
-"""Those in which three workers might do what two do not: rows that differ, sums over nodes, one among several."""
-
-
-def run(names: Collection[str], strategy: Any, worker: int | None, workers: int) -> dict[str, dict[str, Any]]:
-    """Trains scenarios: on one of `workers` nodes, or alone on the joined batches if that is 0."""
-    return {s.name: _train(s, strategy, worker, workers) for s in SCENARIOS if s.name in names}
+def run(strategy: Any, worker: int | None, workers: int) -> dict[str, dict[str, Any]]:
+    """Trains every scenario: on one of `workers` nodes, or alone on the joined batches if that is 0."""
+    return {s.name: _train(s, strategy, worker, workers) for s in SCENARIOS}
 
 
 def join(workers: int, **options: Any) -> tuple[int | None, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import Any
 
 import keras_fit_scenarios as table
@@ -18,11 +17,11 @@ CLIPPED = ("SGD", {"learning_rate": 0.1, "momentum": 0.9, "clipnorm": 0.05})
 LOSS = "sparse_categorical_crossentropy"
 
 
-def everything(workers: int, names: Collection[str]) -> dict[str, Any]:
-    """Runs scenarios of the table, and all that is here. Two workers send small packs; that changes nothing."""
+def everything(workers: int) -> dict[str, Any]:
+    """Runs the table, and all that is here. Two workers send small packs; that changes nothing."""
     worker, strategy = table.join(workers, **({"pack_bytes": 64, "communication": "ring"} if workers == 2 else {}))
     each = {
-        "table": lambda: table.run(names, strategy, worker, workers),
+        "table": lambda: table.run(strategy, worker, workers),
         "arrays": lambda: _arrays(strategy, worker, workers),
         "single batches": lambda: _single_batches(strategy, worker, workers),
         "weighed loop": lambda: _loop(strategy, worker, workers, counted=False),

@@ -92,7 +92,7 @@ def test_nodes_of_one_executor_and_runs_share_a_server(spark):
 
 
 @pytest.mark.parametrize("which", ["warm", "first"])
-@pytest.mark.parametrize("how", [signal.SIGKILL, pytest.param(signal.SIGSEGV, marks=pytest.mark.more)])
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSEGV])
 def test_a_server_that_dies_takes_its_nodes_with_it_and_the_next_cluster_runs(spark, tmp_path, which, how):
     warm_results(spark, fork_map_funs.told)
     cluster = TFCluster.run(spark, fork_map_funs.told, {"folder": str(tmp_path)}, 2, master_node="chief")

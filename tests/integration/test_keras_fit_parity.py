@@ -27,17 +27,12 @@ pytestmark = [pytest.mark.timeout(TIMEOUT_S), pytest.mark.beside]
 
 
 @pytest.fixture(scope="module")
-def results(request: pytest.FixtureRequest) -> dict[int, list[Any]]:
+def results() -> dict[int, list[Any]]:
     """What one process (0), two workers and three have to show; all run at once, since they mostly wait."""
-    here = [item for item in request.session.items if item.path == request.path]
-    more = {item.get_closest_marker("more") is not None for item in here}
-    every = frozenset(scenario.name for scenario in table.SCENARIOS)
-    of_many = frozenset[str]().union(*({True: every - table.OF_MANY, False: table.OF_MANY}[one] for one in more))
-    names = {2: every, 3: of_many, 0: every} if False in more else {3: of_many, 0: of_many}
     with contextlib.ExitStack() as stack:
         started = {
-            n: stack.enter_context(start_workers("keras_fit_special:everything", n, arguments=(n, tuple(asked))))
-            for n, asked in names.items()
+            n: stack.enter_context(start_workers("keras_fit_special:everything", n, arguments=(n,)))
+            for n in (*NUMBERS, 0)
         }
         return {n: collect(workers, timeout_s=TIMEOUT_S) for n, workers in started.items()}
 
@@ -57,15 +52,7 @@ def assert_close(received: Any, expected: Any, tolerance: float = 1e-5) -> None:
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=tolerance)
 
 
-@pytest.mark.parametrize(
-    ("workers", "scenario"),
-    [
-        pytest.param(n, one, id=f"{n} workers-{one.name}", marks=[pytest.mark.more] * (n == 3 and later))
-        for n in NUMBERS
-        for one, later in [(each, each.name not in table.OF_MANY) for each in table.SCENARIOS]
-    ],
-    indirect=["workers"],
-)
+@pytest.mark.parametrize("scenario", table.SCENARIOS, ids=lambda s: s.name)
 def test_workers_equal_one_process(one: Any, workers: list[Any], scenario: table.Scenario) -> None:
     expected = one["table"][scenario.name]
     for worker in workers:

@@ -9,7 +9,6 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import docs_blocks
 import pytest
@@ -123,13 +122,8 @@ def test_the_targets_of_make_exist() -> None:
         assert done.returncode == 0, done.stderr
 
 
-def once_more(line: str) -> Any:
-    """One form of the program is by spark-submit; what else starts it shows the same program again."""
-    return pytest.param(line, id=line, marks=[] if "spark-submit" in line else pytest.mark.more)
-
-
 @pytest.mark.timeout(RUN_S + 30)
-@pytest.mark.parametrize("line", [once_more(command.line) for command in of_kind("program")])
+@pytest.mark.parametrize("line", [command.line for command in of_kind("program")])
 def test_the_program_trains_as_it_stands(line: str, folder: Path) -> None:
     done = run(line, folder)
     assert done.returncode == 0, done.stderr[-4000:]
