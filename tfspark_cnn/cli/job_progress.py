@@ -51,8 +51,9 @@ def job_progress(spark: SparkSession, display: Display, what: str, *, look_s: fl
     """
     display.phase(what)
     over = threading.Event()
+    tracker = spark.sparkContext.statusTracker()
     watch = threading.Thread(
-        target=_watch, args=(spark.sparkContext, display, what, over, look_s), name="tfspark-job-progress", daemon=True
+        target=_watch, args=(tracker, display, what, over, look_s), name="tfspark-job-progress", daemon=True
     )
     watch.start()
     try:
@@ -62,12 +63,14 @@ def job_progress(spark: SparkSession, display: Display, what: str, *, look_s: fl
         watch.join(END_S)
 
 
-def _watch(sc: Any, display: Display, what: str, over: threading.Event, look_s: float) -> None:
+def _watch(tracker: Any, display: Display, what: str, over: threading.Event, look_s: float) -> None:
+    from py4j.protocol import Py4JError
+
     shown = None
     while not over.wait(look_s):
         try:
-            ended, in_all = part_done(_tasks(sc.statusTracker()))
-        except Exception:  # py4j's, of a Spark that ends; whoever waits for the job is told why
+            ended, in_all = part_done(_tasks(tracker))
+        except (Py4JError, OSError):  # of a Spark that ends; whoever waits for the job is told why
             log.debug("Spark does not tell how far it is", exc_info=True)
             return
         if ended and shown != (now := (STEPS * ended // in_all, in_all)):

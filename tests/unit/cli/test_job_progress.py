@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from py4j.protocol import Py4JNetworkError
 
 from tfspark_cnn.cli.job_progress import job_progress, part_done
 
@@ -22,7 +23,7 @@ class Tracker:
     def getActiveStageIds(self) -> list[int]:
         if not self.looks:
             self.over.set()
-            raise ConnectionError("the JVM is gone")
+            raise Py4JNetworkError("the JVM is gone")
         self.now = self.looks.pop(0)
         return list(self.now)
 

@@ -14,8 +14,7 @@ from tfspark_cnn.cli import main
 from tfspark_cnn.cli.verbs import VERBS, Verb
 
 ROOT = Path(__file__).parents[3]
-HELP_CPU_S, DRY_RUN_CPU_S = 0.3, 1.0
-TRIES = 8  # the first one compiles, and one beside others on the same core takes twice as long as alone
+HELP_CPU_S = 0.3
 
 
 @pytest.mark.parametrize("verb", VERBS.values(), ids=VERBS)
@@ -37,14 +36,14 @@ def in_a_fresh_process(*arguments: str) -> tuple[str, float]:
 
 
 def test_help_lists_all_verbs_within_its_time() -> None:
-    said, _ = in_a_fresh_process("--help")
-    assert all(verb in said for verb in VERBS)
-    assert any(in_a_fresh_process("--help")[1] < HELP_CPU_S for _ in range(TRIES))
+    tries = [in_a_fresh_process("--help") for _ in range(3)]
+    assert all(verb in tries[0][0] for verb in VERBS)
+    assert min(seconds for _, seconds in tries) < HELP_CPU_S
 
 
 def test_a_dry_run_takes_less_than_a_second() -> None:
-    line = ("train", "conf/digits.toml", "--dry-run")
-    assert any(in_a_fresh_process(*line)[1] < DRY_RUN_CPU_S for _ in range(TRIES))
+    _, seconds = in_a_fresh_process("train", "conf/digits.toml", "--dry-run")
+    assert seconds < 1
 
 
 def test_help_imports_no_verb_and_none_of_what_they_stand_on() -> None:
