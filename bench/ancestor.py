@@ -78,19 +78,25 @@ def _renamed(found: tuple[Column, ...]) -> tuple[Column, ...]:
 
 
 def ratios(floats: dict[str, list[float]], pixels: dict[str, list[float]]) -> list[Ratio]:
-    """Sets each of our ways against the ancestor's with the same rows."""
+    """Sets each of our ways against the ancestor's, which takes DataFrames as `df.rdd`, and floats as lists, too."""
+    of_frame, of_lists = f"{NAMED}, `df.rdd`", f"{NAMED}, an RDD of lists"
     ways = (
-        (pixels, "frame", "DataFrame feed, first epoch, 28x28 bytes", 20),
-        (floats, "frame", "DataFrame feed, first epoch, 784 float32", 20),
-        (floats, "rdd", "RDD feed, first epoch, lists of 784 Python floats", 4),
-        (pixels, "frame, rows", "`get_data_feed` of a DataFrame, 28x28 bytes", 10),
-        (floats, "frame, rows", "`get_data_feed` of a DataFrame, 784 float32", 10),
-        (floats, "rdd, rows", "`get_data_feed` of an RDD, lists of 784 Python floats", 4),
+        (pixels, "frame", "DataFrame feed, first epoch, 28x28 bytes", "frame", 20),
+        (floats, "frame", "DataFrame feed, first epoch, 784 float32", "frame", 20),
+        (floats, "frame", "DataFrame feed, first epoch, 784 float32", "rdd", 20),
+        (floats, "rdd", "RDD feed, first epoch, lists of 784 Python floats", "rdd", 4),
+        (pixels, "frame, rows", "`get_data_feed` of a DataFrame, 28x28 bytes", "frame", 10),
+        (floats, "frame, rows", "`get_data_feed` of a DataFrame, 784 float32", "frame", 10),
+        (floats, "frame, rows", "`get_data_feed` of a DataFrame, 784 float32", "rdd", 10),
+        (floats, "rdd, rows", "`get_data_feed` of an RDD, lists of 784 Python floats", "rdd", 4),
     )
     return [
-        Ratio(what, NAMED, "rows/s", figures[way], figures[f"ancestor, {way.split(',')[0]}"], least=least)
-        for figures, way, what, least in ways
-    ]
+        Ratio(
+            what, {"frame": of_frame, "rdd": of_lists}[theirs], "rows/s", figures[way], figures[f"ancestor, {theirs}"],
+            least=least,
+        )
+        for figures, way, what, theirs, least in ways
+    ]  # fmt: skip
 
 
 def _measure(options: Options) -> list[Ratio]:

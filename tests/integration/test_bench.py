@@ -36,7 +36,7 @@ def test_a_dataframe_is_fed_and_gone_over(spark, rows):
 @pytest.mark.parametrize(
     ("part", "count", "asked"),
     [
-        (ancestor, 6, [*FEEDS, "feed", "feed", "end", *FEEDS, "end"]),
+        (ancestor, 8, [*FEEDS, "feed", "feed", "end", *FEEDS, "end"]),
         (ancestor_epochs, 2, ["cluster", "later", "later", "end"]),
         (ancestor_inference, 2, ["cluster", "infer", "infer", "end"]),
     ],

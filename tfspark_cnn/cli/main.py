@@ -24,6 +24,7 @@ app = typer.Typer(
     epilog="Example: tfspark-cnn train conf/digits.toml --set train.epochs=3",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
 )
 
 

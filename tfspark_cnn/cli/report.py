@@ -7,14 +7,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tfspark_cnn.cluster.attempts import AttemptReport
-from tfspark_cnn.cluster.feed_report import FeedReport
-from tfspark_cnn.cluster.step_report import StepReport
-from tfspark_cnn.cluster.verdict import Verdict
 from tfspark_cnn.errors import ClusterError
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+    from tfspark_cnn.cluster.attempts import AttemptReport
+    from tfspark_cnn.cluster.feed_report import FeedReport
+    from tfspark_cnn.cluster.step_report import StepReport
+    from tfspark_cnn.cluster.verdict import Verdict
 
 EVENT_FILES = "events.out.tfevents.*"
 

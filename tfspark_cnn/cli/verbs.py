@@ -39,7 +39,7 @@ class Verb:
 
     def command(self) -> Any:
         """Gives the verb with its options, as typer has commands."""
-        alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+        alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
         settings = {"allow_interspersed_args": self.options}
         alone.command(self.name, context_settings=settings)(self.function())
         return typer.main.get_command(alone)
@@ -89,7 +89,7 @@ class Verbs(TyperGroup):
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
-        listed = {name: TyperCommand(name, help=verb.summary) for name, verb in VERBS.items()}
+        listed = {name: TyperCommand(name, short_help=verb.summary) for name, verb in VERBS.items()}
         self.commands = {**listed, **self.commands}
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:

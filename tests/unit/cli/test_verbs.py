@@ -47,11 +47,29 @@ def test_a_dry_run_takes_less_than_a_second() -> None:
 
 
 def test_help_imports_no_verb_and_none_of_what_they_stand_on() -> None:
-    program = "import sys\nfrom tfspark_cnn.cli.main import app\napp(['--help'], standalone_mode=False)\n"
-    told = "print(*sorted(sys.modules), file=sys.stderr)"
-    done = subprocess.run([sys.executable, "-c", program + told], cwd=ROOT, capture_output=True, text=True, check=True)
     heavy = {"numpy", "pyarrow", "pandas", "pyspark", "tfspark_cnn.config", *(verb.module for verb in VERBS.values())}
-    assert heavy & set(done.stderr.split()) == set()
+    assert heavy & imported_by("--help") == set()
+
+
+def test_help_is_not_drawn_by_rich_whose_import_takes_as_long_as_all_else() -> None:
+    assert "rich" not in imported_by("--help") | imported_by("train", "--help")
+
+
+def test_a_dry_run_imports_nothing_of_the_cluster_that_it_does_not_start() -> None:
+    heavy = {"pandas", "pyspark", "tensorflow", "tfspark_cnn.cluster.attempts", "tfspark_cnn.cluster.coordinator"}
+    assert heavy & imported_by("train", "conf/digits.toml", "--dry-run") == set()
+
+
+def imported_by(*arguments: str) -> set[str]:
+    program = "import sys\nfrom tfspark_cnn.cli.main import app\napp(sys.argv[1:], standalone_mode=False)\n"
+    told = "print(*sorted(sys.modules), file=sys.stderr)"
+    line = [sys.executable, "-c", program + told, *arguments]
+    return set(subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=True).stderr.split())
+
+
+def test_the_list_of_verbs_cuts_no_summary() -> None:
+    told = " ".join(in_a_fresh_process("--help")[0].split())
+    assert [verb.name for verb in VERBS.values() if verb.summary not in told] == []
 
 
 def test_completion_knows_verbs_and_their_options() -> None:
