@@ -16,8 +16,9 @@ from bench.rows import Rows, frame, rdd
 from bench.spark import NODES, application
 from tfspark_cnn import Column, InputMode, TFCluster
 
-FLOATS = Rows("784 float32", 40_000, (SIZE,), "float32")
-BYTES = Rows("28x28 bytes", 40_000, (28, 28), "uint8")
+FLOATS = Rows("784 float32", 60_000, (SIZE,), "float32")
+BYTES = Rows("28x28 bytes", 60_000, (28, 28), "uint8")
+"""As many rows as MNIST has to train on."""
 PARTITIONS = 2
 """One for each feeder: the ancestor sleeps up to a second at the end of every partition, so more would slow it down."""
 

@@ -8,6 +8,7 @@ do not get the same number of rows each.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import tempfile
 import threading
 import time
@@ -41,6 +42,7 @@ from bench.spark import NODES, application
 PART_TAKEN = 0.9
 PARTITIONS = NODES
 PATIENCE_S = 600.0
+_PR_SET_CHILD_SUBREAPER = 36
 LIMIT_S = 20.0
 """So long its driver is given to notice a dead worker. By its default it feeds on for 600 s, four times."""
 
@@ -130,7 +132,7 @@ def killed(conf: Mapping[str, str]) -> dict[str, Any]:
         `killed_s`, from the call of `run` until the kill; `told_s`, from then until `train` or
         `shutdown` raised or returned, or until they were given up; and `error`, what was raised, or None.
     """
-    with _prepared(conf, kill=True) as (context, data, training), _children_ended():
+    with _nothing_left(), _prepared(conf, kill=True) as (context, data, training):
         began = time.time()
         cluster = _run(context, training)
         told = _Told(lambda: (cluster.train(data, EPOCHS), cluster.shutdown(timeout=-1)))  # no alarm: it is a thread
@@ -170,10 +172,26 @@ def _moment(directory: Path, name: str) -> float:
 
 
 @contextmanager
-def _children_ended() -> Iterator[None]:
-    """Ends what lives on below this process's executors: nobody stops a node whose peer is dead, nor its queues."""
-    yield
-    for process in psutil.Process().children(recursive=True):
-        with contextlib.suppress(psutil.Error):  # it has just ended
-            if "pyspark.daemon" in " ".join(process.cmdline()):
+def _nothing_left() -> Iterator[None]:
+    """Ends what outlives the application: nobody stops a node whose peer is dead, nor its queues.
+
+    Their parents are gone by then, so this process asks to become the parent of what its own children leave behind
+    (https://man7.org/linux/man-pages/man2/PR_SET_CHILD_SUBREAPER.2const.html).
+    """
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    try:
+        yield
+    finally:
+        left_over = [one for one in psutil.Process().children(recursive=True) if _is_of_a_node(one)]
+        for process in left_over:
+            with contextlib.suppress(psutil.Error):  # it has just ended
                 process.kill()
+        psutil.wait_procs(left_over)
+
+
+def _is_of_a_node(process: psutil.Process) -> bool:
+    """Tells whether a process is a Python worker of Spark's, or was forked from one."""
+    try:
+        return "pyspark.daemon" in process.cmdline()
+    except psutil.Error:  # it has just ended
+        return False
