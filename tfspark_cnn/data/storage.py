@@ -18,6 +18,7 @@ import re
 import urllib.parse
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import pyarrow as pa
@@ -199,6 +200,10 @@ def make_folder(path: str | os.PathLike[str], *, setting: str) -> None:
     except OSError as error:
         why = error.strerror or str(error)
     if why:
+        file = next(filter(os.path.isfile, [Path(path), *Path(path).parents]), None)
         raise ConfigError(
-            f"{setting}: expected a folder to write to, received {os.fspath(path)}: {why}", hint=f"set {setting}"
+            f"{setting}: expected a folder to write to, received {os.fspath(path)}: {why}",
+            hint=f"{file} is a file: move it away, or set {setting} to another folder"
+            if file
+            else f"set {setting} to a folder that you may write to",
         )

@@ -50,7 +50,9 @@ def test_a_folder_that_cannot_be_made_is_refused_before_anything_starts(
 ) -> None:
     (tmp_path / "file").touch()
     assert exit_code("train", CONF, "--set", f"output.dir={tmp_path}/file/run") == 2
-    assert "output.dir: expected a folder to write to" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "output.dir: expected a folder to write to" in said
+    assert f"to do: {tmp_path}/file is a file: move it away, or set output.dir to another folder" in said
 
 
 @pytest.mark.parametrize(
