@@ -59,11 +59,11 @@ def _at_least(lowest: int, default: int) -> Any:
 
 
 def _positive(default: float, unit: str = "a number") -> Any:
-    return _setting(default, f"{unit} greater than 0", lambda value: value > 0)
+    return _setting(default, f"{unit} greater than 0", lambda value: 0 < value < math.inf)
 
 
 def _not_negative(default: float) -> Any:
-    return _setting(default, "a number from 0 on", lambda value: value >= 0)
+    return _setting(default, "a number from 0 on", lambda value: 0 <= value < math.inf)
 
 
 def _part(default: float) -> Any:
@@ -352,7 +352,7 @@ def suggestion(name: str, known: Iterable[str]) -> str:
 
 def _from_toml(path: Path) -> dict[str, _Given]:
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        tables = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except tomllib.TOMLDecodeError as error:
         raise _syntax_error(path, error) from error
     except UnicodeDecodeError as error:

@@ -103,6 +103,7 @@ def _asked():
             "typo": lambda: shape_of("resnet21"),
             "parameter": lambda: shape_of("vgg11", hiden=3),
             "parameter of keras": lambda: shape_of("MobileNet", alfa=0.5),
+            "value of a parameter": lambda: shape_of("small_cnn", filters="abc"),
             "shape": lambda: shape_of("vgg11", shape=(8, 8, 3)),
             "shape of keras": lambda: shape_of("InceptionV3"),
             "two numbers": lambda: shape_of("lenet5", shape=(32, 32)),

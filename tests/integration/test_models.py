@@ -85,6 +85,10 @@ def test_a_network_that_was_saved_is_read_by_keras_alone(found: dict[str, Any], 
     [
         ("typo", r"ConfigError: .*received 'resnet21'\n.*did you mean 'resnet"),
         ("parameter", r"ConfigError: unknown parameter 'hiden' of network vgg11\n.*did you mean 'hidden'"),
+        (
+            "value of a parameter",
+            r"ConfigError: network small_cnn cannot be made for .* with filters='abc': .*\n.*mend the parameters",
+        ),
         ("parameter of keras", r"ConfigError: unknown parameter 'alfa' of network MobileNet\n.*alpha"),
         ("shape", r"ConfigError: network vgg11 cannot be made for input_shape=\(8, 8, 3\) and classes=4: .*\n.*resize"),
         ("shape of keras", r"ConfigError: network InceptionV3 cannot be made .*32, 3\) and classes=4: .*at least 75"),

@@ -120,6 +120,8 @@ def test_a_name_that_is_nearly_one_is_refused(name: str) -> None:
         ("[train]\nepochs = true\n", ["expected a whole number", "True (bool)"]),
         ("[train]\nepochs = 0\n", ["expected a whole number from 1 on", "received 0"]),
         ("[train]\nlearning_rate = 0.0\n", ["expected a number greater than 0", "received 0.0"]),
+        ("[train]\nlearning_rate = inf\n", ["train.learning_rate", "received inf"]),
+        ("[train]\nweight_decay = inf\n", ["train.weight_decay", "received inf"]),
         ("[train]\nlearning_rate = nan\n", ["train.learning_rate", "received nan"]),
         ('[train]\noptimizer = "sdg"\n', ["expected one of adam, adamw, nadam, rmsprop, sgd", "received 'sdg'"]),
         (
@@ -177,6 +179,11 @@ def test_bytes_that_are_no_text_are_refused(toml: Path) -> None:
     toml.write_bytes(b"\xff\xfe")
     with pytest.raises(ConfigError, match="not UTF-8"):
         config.load(toml)
+
+
+def test_a_file_may_begin_with_the_mark_that_editors_on_windows_write(toml: Path) -> None:
+    toml.write_bytes(b"\xef\xbb\xbf[train]\r\nepochs = 7\r\n")
+    assert config.load(toml).train.epochs == 7
 
 
 def test_a_table_made_in_python_is_validated_too() -> None:

@@ -10,7 +10,7 @@ from tfspark_cnn.cli import scoring, tables
 from tfspark_cnn.cli.evaluation import Evaluation, evaluated
 from tfspark_cnn.cli.job_progress import job_progress
 from tfspark_cnn.cli.predict import scored_by
-from tfspark_cnn.cli.printing import show
+from tfspark_cnn.cli.printing import show, show_json
 from tfspark_cnn.cli.saved_model import saved_model
 from tfspark_cnn.cli.tables import TableFormat
 from tfspark_cnn.errors import ConfigError, SchemaError
@@ -138,6 +138,6 @@ def _checked(row: Any, label: str) -> int:
 
 def _show(result: Evaluation, *, as_json: bool) -> None:
     if as_json:
-        print(json.dumps(result.as_dict()))
+        show_json(result.as_dict())
         return
     show(result.as_table())

@@ -58,6 +58,18 @@ class RunReport:
         verdict = self.verdict.as_dict() if self.verdict else None
         return asdict(self) | {"feed": [one.as_dict() for one in self.feed], "steps": steps, "verdict": verdict}
 
+    def why_nothing_was_trained(self, epochs: int, *, folder: Path) -> str:
+        """Says so of a run that had no rows left to train.
+
+        Args:
+            epochs: that were asked for.
+            folder: of the run, whose last checkpoint it went on from.
+        """
+        return (
+            f"nothing was left to train: the last checkpoint in {folder} is of epoch {len(self.loss)}, train.epochs is "
+            f"{epochs}; raise it, or set output.dir to another folder to begin anew"
+        )
+
     def as_table(self) -> Table:
         """Gives the report as a table to print."""
         from rich.markup import escape

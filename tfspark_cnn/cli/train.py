@@ -18,7 +18,7 @@ from tfspark_cnn import augmentation, log
 from tfspark_cnn import config as configuration
 from tfspark_cnn.cli import java
 from tfspark_cnn.cli import spark as embedded
-from tfspark_cnn.cli.printing import show
+from tfspark_cnn.cli.printing import show, show_json
 from tfspark_cnn.cli.progress import progress
 from tfspark_cnn.cli.report import RunReport, summarize
 from tfspark_cnn.cli.saved_model import is_local, local
@@ -97,7 +97,10 @@ def train(
         return
     java.find()
     folders = _folders(config)
-    _show(_run(config, rows, folders, debug=debug), as_json=as_json)
+    report = _run(config, rows, folders, debug=debug)
+    _show(report, as_json=as_json)
+    if not report.images:
+        print(report.why_nothing_was_trained(config.train.epochs, folder=folders.root), file=sys.stderr)
 
 
 def _show_plan(config: Config, conf: str, overrides: Sequence[str]) -> None:
@@ -118,7 +121,7 @@ def _show_plan(config: Config, conf: str, overrides: Sequence[str]) -> None:
 
 def _show(report: RunReport, *, as_json: bool) -> None:
     if as_json:
-        print(json.dumps(report.as_dict()))
+        show_json(report.as_dict())
         return
     show(report.as_table())
 

@@ -7,6 +7,14 @@ from contextlib import contextmanager
 
 from tfspark_cnn.errors import SourceError, TFSparkError
 
+_CURES = {
+    "is not a Parquet file": "say what INPUT is by --format: tfrecord, csv or images",
+    "Mkdirs failed": "write to a folder where you, and Spark's executors, may make one",
+}
+"""By what Spark says."""
+
+_SEE = "run it again with --debug for what Spark writes"
+
 
 @contextmanager
 def translated() -> Iterator[None]:
@@ -25,10 +33,8 @@ def translated() -> Iterator[None]:
         from tfspark_cnn.cluster.launcher import brief, own_error
 
         said = cause_in(str(error)) or brief(error)
-        raise (
-            own_error(error)
-            or SourceError(f"Spark failed: {said}", hint="run it again with --debug for what Spark writes")
-        ) from error
+        cure = next((cure for mark, cure in _CURES.items() if mark in said), _SEE)
+        raise (own_error(error) or SourceError(f"Spark failed: {said}", hint=cure)) from error
 
 
 def cause_in(text: str) -> str:

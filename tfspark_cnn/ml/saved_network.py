@@ -29,6 +29,7 @@ FORMAT = 1
 KEY = "tfsparkCnn"
 """Under which the metadata of a saved model hold what is ours."""
 
+_ZIP = b"PK\x03\x04"  # what a .keras file begins with
 _WANTED = "expected a .keras file, or the folder of a saved CNNClassificationModel or CNNRegressionModel"
 
 
@@ -148,8 +149,11 @@ def _check_network(body: bytes, name: str) -> None:
                 return
     except zipfile.BadZipFile:
         pass
+    received = f"{len(body)} bytes that begin with {body[:8]!r}"
+    if body.startswith(_ZIP):
+        received = f"the {len(body)} first bytes of one, or another archive"
     raise CorruptFileError(
-        f"{name}: expected a .keras file, received {len(body)} bytes that begin with {body[:8]!r}",
+        f"{name}: expected a .keras file, received {received}",
         hint="copy it again; a network of an .h5 file becomes one by keras.models.load_model(...).save('NAME.keras')",
     )
 

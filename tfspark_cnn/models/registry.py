@@ -72,12 +72,14 @@ def build(name: str, *, input_shape: tuple[int, int, int], classes: int, **param
     _refuse_unknown(builder, name=name, parameters=parameters)
     try:
         return builder(input_shape=input_shape, classes=classes, **parameters)
-    except ValueError as error:
-        if isinstance(error, ConfigError):
+    except (ValueError, TypeError) as error:
+        if isinstance(error, ConfigError) or (isinstance(error, TypeError) and is_place(name)):
             raise
+        given = "".join(f" with {key}={value!r}" for key, value in parameters.items())
+        cure = "resize the images, or take a network for such"
         raise ConfigError(
-            f"network {name} cannot be made for input_shape={tuple(input_shape)} and classes={classes}: {error}",
-            hint="resize the images, or take a network for such",
+            f"network {name} cannot be made for input_shape={tuple(input_shape)} and classes={classes}{given}: {error}",
+            hint=f"mend the parameters, {cure}" if parameters else cure,
         ) from error
 
 

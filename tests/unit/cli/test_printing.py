@@ -1,11 +1,14 @@
-"""Tables of results."""
+"""Results on standard output."""
 
 from __future__ import annotations
+
+import json
+import math
 
 import pytest
 from rich.table import Table
 
-from tfspark_cnn.cli.printing import show
+from tfspark_cnn.cli.printing import show, show_json
 
 
 def test_a_path_in_a_table_is_whole_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
@@ -14,3 +17,10 @@ def test_a_path_in_a_table_is_whole_where_there_is_no_terminal(capsys: pytest.Ca
     table.add_row("model", path)
     show(table)
     assert path in capsys.readouterr().out
+
+
+def test_what_is_no_number_is_null_in_json(capsys: pytest.CaptureFixture[str]) -> None:
+    show_json({"loss": (1.5, math.nan), "nodes": [{"rate": math.inf}], "model": "NaN", "rows": 3})
+    told = capsys.readouterr().out
+    found = json.loads(told, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    assert found == {"loss": [1.5, None], "nodes": [{"rate": None}], "model": "NaN", "rows": 3}

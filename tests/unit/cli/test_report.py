@@ -114,3 +114,8 @@ def test_attempts_are_told_where_there_was_more_than_one_or_one_went_on() -> Non
     assert "attempt" not in shown(summarize(results(), timings=TIMINGS, attempts=[alone]))
     went_on = AttemptReport(1, 9.0, resumed_step=7)
     assert "from step 7" in shown(summarize(results(), timings=TIMINGS, attempts=[went_on]))
+
+
+def test_a_run_that_had_nothing_left_to_train_says_where_it_stands() -> None:
+    said = summarize(results(), timings=TIMINGS).why_nothing_was_trained(1, folder=Path("/runs"))
+    assert "the last checkpoint in /runs is of epoch 2, train.epochs is 1; raise it" in said
