@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from tfspark_cnn import log
+from tfspark_cnn.cli.saved_model import check_there
 
 ModelArgument = Annotated[
     str, typer.Argument(metavar="MODEL", help="A .keras file, or the folder of a saved model; also a URI.")
@@ -48,6 +49,7 @@ def export(
 
     log.to_console(sys.stderr, level=logging.DEBUG if debug else logging.WARNING)
     kind = format_of(out, format)  # refused before anything is read
+    check_there(model)
     with Console(stderr=True).status(f"writing {out} as {kind}"):
         written = write(saved_network.read(model), out, format=kind, overwrite=overwrite)
     if as_json:

@@ -18,7 +18,7 @@ from tfspark_cnn.errors import ClusterError, ConfigError
 
 ANSWER_S = 5.0
 KUBERNETES_PORT = 443
-_LOCAL = re.compile(r"local(\[(\d+|\*)( *, *(\d+))?\])?|local-cluster\[ *\d+ *, *\d+ *, *\d+ *\]")
+_LOCAL = re.compile(r"local(\[([1-9]\d*|\*)( *, *(\d+))?\])?|local-cluster\[ *\d+ *, *\d+ *, *\d+ *\]")
 _SCHEMES = ("spark", "k8s", "yarn", "local")
 _FORMS = "local[4], spark://HOST:7077, yarn, k8s://https://HOST:6443"
 
@@ -71,7 +71,7 @@ def check(master: str, *, timeout_s: float = ANSWER_S) -> None:
     if reasons:
         raise ClusterError(
             f"no master of Spark answers at {master} ({'; '.join(reasons)})",
-            hint="start it, or name another: --master, or of train --set cluster.master=URL",
+            hint="start it, or name another by --master; `train` takes --set cluster.master=URL",
         )
 
 

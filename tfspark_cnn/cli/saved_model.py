@@ -101,6 +101,16 @@ def saved_model(path: str, wanted: Wanted) -> SavedModel:
     return SavedModel(path, wanted, None)
 
 
+def check_there(path: str) -> None:
+    """Refuses a local path at which nothing is; of a URI that is seen when it is read.
+
+    Raises:
+        ConfigError: there is nothing.
+    """
+    if is_local(path) and not local(path).exists():
+        raise ConfigError(f"expected a saved model at {path}, received nothing", hint=_SAVE)
+
+
 def is_local(path: str) -> bool:
     """Tells whether a path is of this machine, and no other scheme than `file:`."""
     return "://" not in path or path.startswith("file://")
@@ -134,8 +144,7 @@ def _check(found: Described, wanted: Wanted, path: str) -> tuple[int, ...]:
 
 
 def _check_folder(folder: Path, path: str) -> None:
-    if not folder.exists():
-        raise ConfigError(f"expected a saved model at {path}, received nothing", hint=_SAVE)
+    check_there(path)
     if not (folder / "metadata").is_dir():
         what = "a folder without metadata" if folder.is_dir() else "a file that does not end on .keras"
         raise ConfigError(f"expected a saved model at {path}, received {what}", hint=_SAVE)

@@ -16,7 +16,7 @@ import typer
 
 from tfspark_cnn import augmentation, log
 from tfspark_cnn import config as configuration
-from tfspark_cnn.cli import java
+from tfspark_cnn.cli import java, masters
 from tfspark_cnn.cli import spark as embedded
 from tfspark_cnn.cli.printing import show, show_json
 from tfspark_cnn.cli.progress import progress
@@ -107,6 +107,7 @@ def _show_plan(config: Config, conf: str, overrides: Sequence[str]) -> None:
     nodes = topology.plan(_nodes(config), num_ps=config.cluster.num_ps, master_node="chief")
     line = ("train", conf, *(text for one in overrides for text in ("--set", one)))
     master = embedded.master(config.cluster)
+    masters.endpoints(master)  # refused if it is no URL of one; nobody is asked
     plan = {
         **config.as_dict(),
         "nodes": [{"number": node.number, "role": node.role, "index": node.index} for node in nodes],

@@ -35,7 +35,7 @@ TABLE = [
     ("predict model file model", 2, "would be written over", "choose another OUTPUT"),
     ("predict model file good.toml/scored", 1, "could not write good.toml/scored", "choose another OUTPUT"),
     ("predict model file scored --input-shape 8", 2, "expected --input-shape HEIGHT,WIDTH,CHANNELS", "write 224,224,3"),
-    ("export missing.keras out.onnx", 1, "missing.keras", ""),
+    ("export missing.keras out.onnx", 2, "expected a saved model at missing.keras", "pass what model.save(path) wrote"),
     ("export cut.keras out.bmp --format bmp", 2, "bmp", ""),
     ("data mnits data", 2, "mnits", "did you mean 'mnist'?"),
     ("data mnist file/data --url file:///none", 1, "", ""),

@@ -65,6 +65,13 @@ def test_what_it_cannot_do_is_two_lines(
     assert [words in line for words, line in zip(told, lines, strict=True)] == [True, True], lines
 
 
+def test_a_model_that_is_not_there_is_wrong_usage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_code(str(tmp_path / "nope"), str(tmp_path / "served")) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == f"error: expected a saved model at {tmp_path}/nope, received nothing"
+    assert "model.save(path)" in lines[1] and len(lines) == 2
+
+
 def test_what_is_no_network_is_two_lines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert exit_code(str(tmp_path), str(tmp_path / "served")) == 2
     assert "received a folder without metadata" in capsys.readouterr().err

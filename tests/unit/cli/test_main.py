@@ -45,6 +45,11 @@ def test_a_dry_run_shows_the_whole_configuration_and_starts_nothing(capsys: pyte
     assert line.endswith(f"/submit/main.py train {CONF} --set train.epochs=3 --set cluster.num_workers=3")
 
 
+def test_a_dry_run_refuses_what_is_no_master(capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_code("train", CONF, "--dry-run", "--set", "cluster.master=locl[2]") == 2
+    assert "expected a master of Spark, received 'locl[2]'" in capsys.readouterr().err
+
+
 def test_a_folder_that_cannot_be_made_is_refused_before_anything_starts(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

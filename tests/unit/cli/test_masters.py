@@ -26,7 +26,17 @@ def test_hosts_and_ports_are_those_of_the_url(master: str, found: list[tuple[str
 
 @pytest.mark.parametrize(
     "master",
-    ["", "locl[2]", "sprak://a:7077", "local[two]", "spark://a", "spark://a:port", "spark://", "spark://a:99999"],
+    [
+        "",
+        "locl[2]",
+        "sprak://a:7077",
+        "local[two]",
+        "local[0]",
+        "spark://a",
+        "spark://a:port",
+        "spark://",
+        "spark://a:99999",
+    ],
 )
 def test_what_is_no_master_is_refused(master: str) -> None:
     with pytest.raises(ConfigError, match="expected .*received .*\n  to do: write .*spark://HOST:7077"):
