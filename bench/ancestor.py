@@ -80,7 +80,7 @@ def _renamed(found: tuple[Column, ...]) -> tuple[Column, ...]:
 
 def ratios(floats: dict[str, list[float]], pixels: dict[str, list[float]]) -> list[Ratio]:
     """Sets each of our ways against the ancestor's, which takes DataFrames as `df.rdd`, and floats as lists, too."""
-    of_frame, of_lists = f"{NAMED}, `df.rdd`", f"{NAMED}, an RDD of lists"
+    against = {"frame": f"{NAMED}, `df.rdd`", "rdd": f"{NAMED}, an RDD of lists"}
     ways = (
         (pixels, "frame", "DataFrame feed, first epoch, 28x28 bytes", "frame", 20),
         (floats, "frame", "DataFrame feed, first epoch, 784 float32", "frame", 20),
@@ -92,12 +92,9 @@ def ratios(floats: dict[str, list[float]], pixels: dict[str, list[float]]) -> li
         (floats, "rdd, rows", "`get_data_feed` of an RDD, lists of 784 Python floats", "rdd", 4),
     )
     return [
-        Ratio(
-            what, {"frame": of_frame, "rdd": of_lists}[theirs], "rows/s", figures[way], figures[f"ancestor, {theirs}"],
-            least=least,
-        )
+        Ratio(what, against[theirs], "rows/s", figures[way], figures[f"ancestor, {theirs}"], least=least)
         for figures, way, what, theirs, least in ways
-    ]  # fmt: skip
+    ]
 
 
 def _measure(options: Options) -> list[Ratio]:

@@ -95,6 +95,13 @@ def _asked():
         registry.register("mine", own_network)
         return f"{shape_of('mine', width=3)} {'mine' in registry.names()}"
 
+    def mistaken():
+        registry.register("mistaken", lambda *, input_shape, classes: len(classes))
+        try:
+            return shape_of("mistaken")
+        except TypeError as error:
+            return f"TypeError: {error}"
+
     with tempfile.TemporaryDirectory() as folder:
         weights = str(Path(folder, "of.weights.h5"))
         saved = registry.build("MobileNetV3Small", input_shape=SMALL, classes=CLASSES)
@@ -112,6 +119,7 @@ def _asked():
             "own, misspelt": lambda: shape_of("network_checks:own_netwrok"),
             "own, elsewhere": lambda: shape_of("nowhere.nets:shelves"),
             "registered": registered,
+            "registered, with a mistake in it": mistaken,
             "registered twice": lambda: registry.register("lenet5", own_network),
             "weights": lambda: str(_same(saved, registry.build(
                 "MobileNetV3Small", input_shape=SMALL, classes=CLASSES, weights=weights))),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
+
+from tfspark_cnn.events.schema import to_json
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -21,14 +23,6 @@ def show(table: Table) -> None:
     Console(highlight=False, width=None if sys.stdout.isatty() else PIPED_COLUMNS).print(table)
 
 
-def show_json(result: Any) -> None:
-    """Prints plain values as JSON in a line. What is no number, as the loss of a training that diverged, is null."""
-    print(json.dumps(_finite(result), allow_nan=False))
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _finite(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(one) for one in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+def show_json(result: Mapping[str, Any]) -> None:
+    """Prints plain values as JSON in a line. What is no number, as the loss of a training that diverged, is a text."""
+    print(json.dumps(to_json(result), allow_nan=False))

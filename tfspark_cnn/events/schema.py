@@ -107,7 +107,7 @@ class Event:
             >>> Event(1.5, Kind.RETURNED, "worker:0").line()
             '{"time": 1.5, "kind": "returned", "node": "worker:0", "values": {}}'
         """
-        values = _to_json(dict(self.values))
+        values = to_json(dict(self.values))
         body = {"time": round(self.time_s, 3), "kind": str(self.kind), "node": self.node, "values": values}
         return json.dumps(body, allow_nan=False, default=str)
 
@@ -135,11 +135,17 @@ def parse(line: str, *, place: str = "a line") -> Event:
 _NO_NUMBERS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
-def _to_json(value: Any) -> Any:
+def to_json(value: Any) -> Any:
+    """Gives plain values as JSON can have them: what is no number is a text.
+
+    Example:
+        >>> to_json({"loss": (1.5, math.nan, -math.inf)})
+        {'loss': [1.5, 'NaN', '-Infinity']}
+    """
     if isinstance(value, Mapping):
-        return {str(name): _to_json(one) for name, one in value.items()}
+        return {str(name): to_json(one) for name, one in value.items()}
     if isinstance(value, list | tuple):
-        return [_to_json(one) for one in value]
+        return [to_json(one) for one in value]
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     return value

@@ -73,8 +73,8 @@ def build(name: str, *, input_shape: tuple[int, int, int], classes: int, **param
     try:
         return builder(input_shape=input_shape, classes=classes, **parameters)
     except (ValueError, TypeError) as error:
-        if isinstance(error, ConfigError) or (isinstance(error, TypeError) and is_place(name)):
-            raise
+        if isinstance(error, ConfigError) or (isinstance(error, TypeError) and name not in (*NETWORKS, *APPLICATIONS)):
+            raise  # a TypeError within a network of the user's own is theirs to see
         given = "".join(f" with {key}={value!r}" for key, value in parameters.items())
         cure = "resize the images, or take a network for such"
         raise ConfigError(

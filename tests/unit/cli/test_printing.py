@@ -19,8 +19,8 @@ def test_a_path_in_a_table_is_whole_where_there_is_no_terminal(capsys: pytest.Ca
     assert path in capsys.readouterr().out
 
 
-def test_what_is_no_number_is_null_in_json(capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_no_number_is_a_text_in_json(capsys: pytest.CaptureFixture[str]) -> None:
     show_json({"loss": (1.5, math.nan), "nodes": [{"rate": math.inf}], "model": "NaN", "rows": 3})
     told = capsys.readouterr().out
     found = json.loads(told, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
-    assert found == {"loss": [1.5, None], "nodes": [{"rate": None}], "model": "NaN", "rows": 3}
+    assert found == {"loss": [1.5, "NaN"], "nodes": [{"rate": "Infinity"}], "model": "NaN", "rows": 3}
